@@ -8,6 +8,7 @@
     model = md.adopt(pipeline, data=test, target="price")   # a fitted model of scikit-learn and others, or its file
     model = md.load("diamonds:1.0.0")
     model.predict(frame)
+    app.mount("/diamonds", md.application("diamonds"))   # in an application of FastAPI
     md.promote("diamonds:1.0.0")   # servers of diamonds@champion answer with it
     md.read("customers.csv").notes
     md.replay("traffic", "diamonds:1.1.0").trial.verdict   # captured traffic is asked again
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Model,
         Reading,
         adopt,
+        application,
         ledger,
         load,
         monitor,
@@ -42,6 +44,7 @@ __all__ = [
     "Model",
     "Reading",
     "adopt",
+    "application",
     "ledger",
     "load",
     "monitor",

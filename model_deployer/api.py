@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from model_deployer.monitoring.monitor.monitor import MonitorReport
     from model_deployer.monitoring.retraining import Retrained
     from model_deployer.prediction.file_prediction import Summary
+    from model_deployer.serving.application import Application
     from model_deployer.serving.engines.offline import OfflineModel
     from model_deployer.training.data.values import Question
 
@@ -148,6 +149,28 @@ def load(tag: str | None = None) -> "Model":
         ArtifactError: if a file of the model is missing or altered.
     """
     return Model(store.load(tag))
+
+
+def application(tag: str | None = None, **settings: Any) -> "Application":
+    """Return a model as an ASGI application, to mount in FastAPI, Starlette or Django.
+
+    It answers as the service does: ``app.mount("/churn", md.application("churn"))``. Keys of callers are those of the
+    setting ``api_key_file`` or of the variable ``DEPLOYER_API_KEYS``.
+
+    Args:
+        tag: The model, as for :func:`load`; the version does not change while the application runs.
+        settings: Settings of the section ``serving`` in configuration.yaml, such as ``capture="traffic/"``.
+
+    Raises:
+        UsageError: if a setting is unknown or invalid, or wants what only a server has.
+        ModelNotFound, AmbiguousModel, ArtifactError: as for :func:`load`.
+    """
+    from model_deployer.serving.application import Application  # noqa: PLC0415 (it loads ONNX Runtime)
+    from model_deployer.serving.config import settings as server_settings  # noqa: PLC0415
+    from model_deployer.serving.http import keys  # noqa: PLC0415
+
+    chosen = server_settings.of_values(settings)
+    return Application(store.load(tag).require_servable(), chosen, keys.load(chosen.api_key_file))
 
 
 def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str | None = None) -> Entry:

@@ -30,6 +30,7 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/prediction": {"train"},
     "model_deployer/monitoring": {"monitor", "train", "remote"},
     "model_deployer/deployment": set(),
+    "model_deployer/distribution": set(),
     "model_deployer/image": set(),
     "model_deployer/cli": set(),
     "model_deployer/handoff": {"train", "handoff", "images"},

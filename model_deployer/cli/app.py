@@ -22,6 +22,8 @@ from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.monitor import monitor
 from model_deployer.cli.commands.predict import predict
 from model_deployer.cli.commands.promote import promote
+from model_deployer.cli.commands.pull import pull
+from model_deployer.cli.commands.push import push
 from model_deployer.cli.commands.recalibrate import recalibrate
 from model_deployer.cli.commands.replay import replay
 from model_deployer.cli.commands.retrain import retrain
@@ -68,6 +70,8 @@ app.command()(_with_interrupt_message(predict))
 app.command()(_with_interrupt_message(recalibrate))
 app.command()(_with_interrupt_message(retrain))
 app.command()(_with_interrupt_message(sign))
+app.command()(_with_interrupt_message(push))
+app.command()(_with_interrupt_message(pull))
 app.command()(_with_interrupt_message(promote))
 app.command()(_with_interrupt_message(rollback))
 app.command("ledger")(_with_interrupt_message(show_ledger))

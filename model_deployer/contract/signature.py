@@ -9,8 +9,8 @@ library and its forty dependencies, so :func:`verify` reads the envelope itself.
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
+from model_deployer.contract import signing_keys
 from model_deployer.contract.artifact import MANIFEST, Artifact, sha256
 from model_deployer.contract.errors import ArtifactError, UsageError
 
@@ -73,12 +73,11 @@ def verify(artifact: Artifact, public_key: Path) -> None:
 def _signed_payload(artifact: Artifact, public_key: Path) -> bytes:
     """Return the statement that the owner of the key signed."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 (needed by few)
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415
 
-    key, algorithm = _read_key(public_key)
+    key = signing_keys.read_public_key(public_key)
     payload_type, payload, signature = _read_envelope(artifact)
     try:
-        key.verify(signature, pre_authentication_encoding(payload_type, payload), ECDSA(algorithm))
+        key.verify(signature, pre_authentication_encoding(payload_type, payload), signing_keys.algorithm(key))
     except InvalidSignature:
         raise ArtifactError(
             f"{artifact.tag} was not signed by the owner of {public_key.name}; do not serve it"
@@ -86,22 +85,6 @@ def _signed_payload(artifact: Artifact, public_key: Path) -> bytes:
     if payload_type != PAYLOAD:
         raise ArtifactError(f"{artifact.tag}: {FILE} is not the signature of a model; sign the model again")
     return payload
-
-
-def _read_key(public_key: Path) -> tuple[Any, Any]:
-    """Return the key and the hash algorithm of its curve."""
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
-
-    algorithms: dict[str, Any] = {"secp256r1": SHA256, "secp384r1": SHA384, "secp521r1": SHA512}
-    try:
-        key = load_pem_public_key(public_key.read_bytes())
-    except (OSError, ValueError):
-        key = None
-    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in algorithms:
-        raise UsageError(f"{public_key}: expected an EC public key (P-256, P-384 or P-521) in PEM format")
-    return key, algorithms[key.curve.name]()
 
 
 def _read_envelope(artifact: Artifact) -> tuple[str, bytes, bytes]:

@@ -12,33 +12,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from model_deployer.contract.artifact import sha256, write_json
-from model_deployer.contract.errors import UsageError
 from model_deployer.contract.signature import PAYLOAD, pre_authentication_encoding
 from model_deployer.handoff.standalone.verify import ATTESTATION, SUMS, listed_files
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
-
-
-def read_private_key(path: Path) -> EllipticCurvePrivateKey:
-    """Read the key that signs a package.
-
-    Args:
-        path: A PEM file with an EC key that has no password: ``openssl ecparam -name prime256v1 -genkey -noout``.
-
-    Raises:
-        UsageError: if the file does not hold such a key.
-    """
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        key = None
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise UsageError(f"{path}: expected an EC private key in PEM format without a password")
-    return key
 
 
 def write_attestation(folder: Path, key: EllipticCurvePrivateKey, is_verified: bool) -> None:

@@ -1,10 +1,11 @@
 """Progress on the terminal while a package is written or verified: one line per step, with its result."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich import get_console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 
 class Step:
@@ -28,6 +29,20 @@ def spinner(name: str) -> Iterator[None]:
     """Show a spinner with ``name`` while the block runs."""
     with get_console().status(name, spinner="dots"):
         yield
+
+
+@contextmanager
+def byte_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar while bytes are sent or received; yield a function that takes their number.
+
+    Args:
+        name: What is done.
+        total: The number of all bytes.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=get_console(), transient=True) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda size: progress.advance(task, size)
 
 
 def print_line(name: str, detail: str, seconds: float = 0.0, style: str = "cyan") -> None:

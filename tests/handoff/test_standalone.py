@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from model_deployer.contract.artifact import Artifact, write_json
 from model_deployer.contract.errors import UsageError
-from model_deployer.handoff.attestation import read_private_key, write_attestation
+from model_deployer.contract.signing_keys import read_private_key
+from model_deployer.handoff.attestation import write_attestation
 from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.standalone import verify
 from model_deployer.package import package_data

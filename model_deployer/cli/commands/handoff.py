@@ -48,7 +48,7 @@ def handoff(  # noqa: PLR0913, PLR0917 (the options of the command)
     """
     artifact = store.load(tag).require_servable()
     with packages_of("handoff"):
-        from model_deployer.handoff.attestation import read_private_key  # noqa: PLC0415
+        from model_deployer.contract.signing_keys import read_private_key  # noqa: PLC0415
         from model_deployer.handoff.package import PackageOptions, write_package  # noqa: PLC0415
     write_package(artifact, output, PackageOptions(spec, verify, read_private_key(key) if key else None, runbook_url))
     print(f"{artifact.tag} is in {output}. Begin with {output / 'README.md'}")

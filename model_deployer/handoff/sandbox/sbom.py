@@ -18,12 +18,13 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.contract.source_runner import SOURCE
 from model_deployer.handoff.sandbox.environment import CleanEnvironment
+from model_deployer.package.model_sbom import DATA, MODEL, data_component, file_hash, model_component
 from model_deployer.system.command import last_line, run
 
 SBOM = "sbom.cdx.json"
 
-#: The references of the components that are not packages of Python.
-_PACKAGE, _MODEL, _DATA = "package", "model", "data"
+#: The reference of the package.
+_PACKAGE = "package"
 
 #: The beginning of the references of the packages of a source: the server may need other versions of them.
 _OF_SOURCE = "source/"
@@ -53,10 +54,10 @@ def write_sbom(
     name, version = manifest.name, manifest.version
     references = [component["bom-ref"] for component in document["components"]]
     document["metadata"]["component"] = {"type": "application", "bom-ref": _PACKAGE, "name": name, "version": version}
-    document["components"] += [_model(folder, manifest, contract), _data(manifest)]
+    document["components"] += [_model(folder, manifest, contract), data_component(manifest)]
     document["dependencies"] += [
-        {"ref": _PACKAGE, "dependsOn": [*references, _MODEL]},
-        {"ref": _MODEL, "dependsOn": [_DATA]},
+        {"ref": _PACKAGE, "dependsOn": [*references, MODEL]},
+        {"ref": MODEL, "dependsOn": [DATA]},
     ]
     write_json(folder / SBOM, document)
 
@@ -103,49 +104,15 @@ def _add_hashes(components: list[dict[str, Any]], hashes: Mapping[str, str]) -> 
     """Add to each package the SHA-256 of the file that it was installed from."""
     for component in components:
         if digest := hashes.get(canonicalize_name(component["name"])):
-            component["hashes"] = [_hash(digest)]
+            component["hashes"] = [file_hash(digest)]
 
 
 def _model(folder: Path, manifest: Manifest, contract: Contract) -> dict[str, Any]:
-    """Return the component of the model; its files are components in it.
+    """Return the component of the model.
 
     Its JSON files are left out: the documents of the package are written from them, and they may be written again.
     """
     model = folder / "model"
     files = [path for path in sorted(model.iterdir()) if path.is_file() and path.suffix != ".json"]
     files += [path for path in sorted((model / SOURCE).rglob("*")) if path.is_file()]
-    described = {"description": manifest.description} if manifest.description else {}
-    licensed = {"licenses": [{"license": {"name": manifest.license}}]} if manifest.license else {}
-    return {
-        "type": "machine-learning-model",
-        "bom-ref": _MODEL,
-        "name": manifest.name,
-        "version": manifest.version,
-        **described,
-        **licensed,
-        "modelCard": {"modelParameters": {"task": contract.output.task, "datasets": [{"ref": _DATA}]}},
-        "components": [
-            {
-                "type": "file",
-                "bom-ref": path.relative_to(folder).as_posix(),
-                "name": path.relative_to(folder).as_posix(),
-                "hashes": [_hash(sha256(path))],
-            }
-            for path in files
-        ],
-    }
-
-
-def _data(manifest: Manifest) -> dict[str, Any]:
-    """Return the component of the table that trained or evaluated the model: its version is a hash of its content."""
-    return {
-        "type": "data",
-        "bom-ref": _DATA,
-        "name": f"table of {manifest.name}",
-        "version": manifest.origin.data_version,
-        "data": [{"type": "dataset"}],
-    }
-
-
-def _hash(digest: str) -> dict[str, str]:
-    return {"alg": "SHA-256", "content": digest}
+    return model_component(manifest, contract, {path.relative_to(folder).as_posix(): sha256(path) for path in files})

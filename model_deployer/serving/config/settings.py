@@ -138,6 +138,20 @@ def load(file: Path) -> Settings:
         raise UsageError(f"{source}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
 
 
+def of_values(values: Mapping[str, Any]) -> Settings:
+    """Return the settings with these values, and the defaults of all others.
+
+    Raises:
+        UsageError: if a setting is unknown or has an invalid value.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
+
+
 def section(file: Path) -> Mapping[str, Any]:
     """Return the section ``serving`` of a file, without validation.
 
