@@ -50,7 +50,7 @@ class Estimator:
 class CatboostEstimator(Estimator):
     """A model of CatBoost, which takes categories as texts and whole numbers, and refuses 1.0."""
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return the answers to rows."""
         names, columns = list(table.columns), dict(table.columns)
         for index in self.estimator.get_cat_feature_indices():
