@@ -55,8 +55,8 @@ if workers.is_worker():
 try:
     with takeover.failures_reported():
         CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
-        artifact = select_model(SERVICE_FILE, tag)
         server_settings = settings.load(CONFIGURATION)
+        artifact = select_model(SERVICE_FILE, tag, server_settings.model_folder)
         configuration.refuse_unsupported(CONFIGURATION)
         if server_settings.public_key_file:
             signature.verify(artifact, server_settings.public_key_file)
@@ -134,7 +134,8 @@ class Runner:
 class ModelService:
     """Serves the predictions of one model."""
 
-    model = BentoModel(artifact.tag)
+    if server_settings.model_folder is None:
+        model = BentoModel(artifact.tag)
     if engine_name == "runner":
         runner = bentoml.depends(Runner)
 

@@ -71,9 +71,22 @@ def test_serve_defaults_to_the_highest_version(tmp_path: Path, store: Path) -> N
         assert "/v2" in httpx.get(f"{url}/docs.json").json()["paths"]
 
 
+def test_serve_takes_a_folder_whose_files_are_links(tmp_path: Path) -> None:
+    """A volume of Kubernetes has links to its files, and the store may be empty."""
+    tiny.write(tmp_path / "..data", "mounted", "2.0.0")
+    (tmp_path / "model").mkdir()
+    for file in (tmp_path / "..data").iterdir():
+        (tmp_path / "model" / file.name).symlink_to(file)
+    with served(tmp_path, tmp_path / "home", "--folder", "model") as url:
+        assert httpx.get(f"{url}/model").json()["version"] == "2.0.0"
+        answer = httpx.post(f"{url}/predict", json={"rows": [tiny.ROW]}).json()
+    assert answer["model"] == {"name": "mounted", "version": "2.0.0"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["served", "--folder", "model"], "error: name a model of the store, or --folder, and not both"),
         (["other"], "error: the store does not hold a model 'other'; it holds served"),
         (["--configuration", "absent.yaml"], "error: absent.yaml: no such file"),
     ],

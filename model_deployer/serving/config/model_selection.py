@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from model_deployer.contract import store
-from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import ModelNotFound
+from model_deployer.contract.artifact import Artifact, open_artifact
+from model_deployer.contract.errors import ArtifactError, ModelNotFound
 
 logger = logging.getLogger("model_deployer")
 
@@ -16,18 +16,22 @@ logger = logging.getLogger("model_deployer")
 MODEL_VARIABLE = "MODEL_DEPLOYER_MODEL"
 
 
-def select_model(service_file: Path, tag: str | None) -> Artifact:
+def select_model(service_file: Path, tag: str | None, folder: Path | None = None) -> Artifact:
     """Load the model of a service and verify its files.
 
     Args:
         service_file: The path of service.py. In a Bento, the model that was pinned at its build is loaded.
         tag: Elsewhere, the model to load, as for :func:`contract.store.resolve`.
+        folder: A folder with the files of a model, which is loaded in place of one of the store; None for the store.
 
     Raises:
         ModelNotFound: if the store does not have the model.
         AmbiguousModel: if there is no tag and the store has several models.
-        ArtifactError: if the files of the model are missing or were altered, or it cannot be served.
+        ArtifactError: if the files of the model are missing or were altered, or it cannot be served; if the folder has
+            another model than ``tag``.
     """
+    if folder:
+        return _open_folder(folder, tag)
     pinned_tag = _pinned_tag(service_file)
     if pinned_tag is None:
         return store.load(tag).require_servable()
@@ -59,6 +63,15 @@ def followed_alias(service_file: Path, tag: str | None) -> str | None:
         )
         return None
     return tag
+
+
+def _open_folder(folder: Path, tag: str | None) -> Artifact:
+    artifact = open_artifact(folder).require_servable()
+    if tag not in (None, artifact.tag, artifact.manifest.name):
+        raise ArtifactError(
+            f"serving.model_folder: {folder} holds {artifact.tag}, and not {tag}: mount that model, or name no other one"
+        )
+    return artifact
 
 
 def _pinned_tag(service_file: Path) -> str | None:

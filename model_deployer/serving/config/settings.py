@@ -59,6 +59,8 @@ class Settings(BaseModel):
             refused, so that a misspelt field is noticed. ``ignore``: they are left out.
         row_id: The name of a field that rows may have in addition to those of the model: a caller's id of the row. It
             comes back with the prediction. None if rows have no id.
+        model_folder: A folder with the files of a model, such as an image that Kubernetes mounts: it is served in place
+            of a model of the store. None for the store.
         grpc_port: The port of gRPC, for those of the ``protocols`` that are available over gRPC; None to disable it.
         capture: The traffic store: a folder, or a URL of an object store, such as ``s3://bucket/prefix``. It gets the
             rows that the model saw and its answers, refusals, and labels from ``POST /feedback``. None to capture
@@ -91,6 +93,7 @@ class Settings(BaseModel):
     protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
     unknown_fields: Literal["reject", "ignore"] = "reject"
     row_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    model_folder: Path | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     capture: Annotated[str, Field(min_length=1)] | None = None
     capture_share: Annotated[float, Field(gt=0, le=1)] = 0.1
