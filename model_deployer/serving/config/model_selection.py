@@ -69,7 +69,7 @@ def _open_folder(folder: Path, tag: str | None) -> Artifact:
     artifact = open_artifact(folder).require_servable()
     if tag not in (None, artifact.tag, artifact.manifest.name):
         raise ArtifactError(
-            f"serving.model_folder: {folder} holds {artifact.tag}, and not {tag}: mount that model, or name no other one"
+            f"serving.model_folder: {folder} holds {artifact.tag}, and not {tag}: mount that model, or name no other"
         )
     return artifact
 
