@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -54,6 +55,32 @@ RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "covera
 CountMetric = Literal["poisson_deviance", RegressionMetric]
 QuantileMetric = Literal["pinball", "share_below", "coverage", "interval_width"]
 MetricName = Literal[ClassificationMetric, RegressionMetric, CountMetric, QuantileMetric]
+
+
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of texts that match a pattern; the error says what was expected in words."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
+#: The cells of a sheet.
+CellRange = Annotated[str, _matching(r"[A-Z]{1,3}[1-9]\d*:[A-Z]{1,3}[1-9]\d*", "a range of cells, such as A3:F200")]
+
+#: The import path of a class.
+ImportPath = Annotated[
+    str,
+    _matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "the import path of a class, such as lightgbm.LGBMClassifier"),
+]
+
+#: The digest of the files of a source.
+Digest = Annotated[
+    str, _matching(r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits, as `deployer adopt` writes them")
+]
 
 
 class _Section(BaseModel):
@@ -110,7 +137,7 @@ class Data(_Section):
     header_row: int | None = Field(default=None, ge=0)
     footer_rows: int | None = Field(default=None, ge=0)
     sheet: str | None = None
-    range: str | None = Field(default=None, pattern=r"^[A-Z]{1,3}[1-9]\d*:[A-Z]{1,3}[1-9]\d*$")
+    range: CellRange | None = None
     target: str
     targets: tuple[str, ...] = Field(default=(), min_length=2)
     time: str | None = None
@@ -388,7 +415,7 @@ class Component(_Section):
         parameters: The arguments of the class.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    name: ImportPath
     parameters: dict[str, Any] = {}
 
 
@@ -546,7 +573,7 @@ class AdoptSpec(_Section):
     """
 
     source: str = Field(min_length=1)
-    trust: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    trust: Digest | None = None
     columns: tuple[str, ...] | None = Field(default=None, min_length=1)
     labels: tuple[str, ...] | None = Field(default=None, min_length=2)
     steps: tuple[str, ...] = ()

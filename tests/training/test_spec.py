@@ -159,6 +159,25 @@ def test_a_quantile_that_cannot_be(tmp_path: Path, keys: str, complaint: str) ->
     assert complaints(tmp_path, MINIMAL + keys) == [complaint]
 
 
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ("  range: A1\n", "model.yaml:5: data.range: expected a range of cells, such as A3:F200"),
+        (
+            "estimator: {candidates: [{name: linear}]}\n",
+            "model.yaml:5: estimator.candidates[0].name: expected the import path of a class, such as "
+            "lightgbm.LGBMClassifier",
+        ),
+        (
+            "adopt: {source: m.pkl, trust: yes-please}\n",
+            "model.yaml:5: adopt.trust: expected sha256: and 64 hexadecimal digits, as `deployer adopt` writes them",
+        ),
+    ],
+)
+def test_what_a_text_must_look_like_is_said_in_words(tmp_path: Path, keys: str, complaint: str) -> None:
+    assert complaints(tmp_path, MINIMAL + keys) == [complaint]
+
+
 def test_a_column_has_one_role(tmp_path: Path) -> None:
     assert complaints(tmp_path, MINIMAL + "  ignore: [y]\n") == [
         "model.yaml:2: data: the column 'y' has two roles; keep one of them"
