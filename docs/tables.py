@@ -36,9 +36,11 @@ from model_deployer.training.spec import (
     HoldoutSpec,
     LightningSpec,
     LimitsSpec,
+    MlflowSpec,
     PixelsSpec,
     Spec,
     SplitSpec,
+    TrackingSpec,
     TransformerSpec,
 )
 
@@ -47,7 +49,7 @@ DOCS = Path(__file__).parent
 #: The last column of a row without a description.
 TO_WRITE = "?"
 
-_TABLE = re.compile(r"<!-- table: (?P<name>[\w .]+) -->\n\n(?P<rows>(?:\|.*\n)+)")
+_TABLE = re.compile(r"<!-- table: (?P<name>[\w .]+) -->\n\n(?P<rows>(?:\|.*\n)*)")
 
 #: Names of types for people who do not write Python.
 _TYPES: Mapping[Any, str] = {
@@ -114,6 +116,11 @@ def _fields(model: type[BaseModel], *names: str, prefix: str = "") -> Table:
     wanted = names or tuple(model.model_fields)
     rows = [_field(prefix + name, model.model_fields[name]) for name in wanted]
     return ("key", "type", "default", "meaning"), rows
+
+
+def _joined(first: Table, second: Table) -> Table:
+    (header, rows), (_, others) = first, second
+    return header, [*rows, *others]
 
 
 def _field(name: str, field: FieldInfo) -> Row:
@@ -281,6 +288,9 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "gates": lambda: _fields(Gates),
     "bound": lambda: _fields(Bound),
     "limits": lambda: _fields(LimitsSpec),
+    "tracking": lambda: _joined(
+        _fields(TrackingSpec, "seconds", prefix="tracking."), _fields(MlflowSpec, prefix="tracking.mlflow.")
+    ),
     "holdout": lambda: _fields(HoldoutSpec, prefix="holdout."),
     "adopt": lambda: _fields(AdoptSpec, prefix="adopt."),
     "settings": lambda: _fields(Settings),

@@ -89,7 +89,7 @@ def train(
         from model_deployer.training.fit import fit  # noqa: PLC0415
 
         trained = fit(path)
-    return load(trained.tag)
+    return _tracked(trained.tag)
 
 
 def adopt(
@@ -133,7 +133,17 @@ def adopt(
         is_path = isinstance(data, str | Path)
         values = adoption_values(model, keys | ({"path": str(data)} if is_path else {}), folder, is_trusted=trust)
         frame = None if is_path or data is None else to_polars(data)
-        return load(fit(write_files(values, frame, Path(folder) if folder else None)).tag)
+        trained = fit(write_files(values, frame, Path(folder) if folder else None))
+    return _tracked(trained.tag)
+
+
+def _tracked(tag: str) -> "Model":
+    """Open a model that was just saved, and record it in the trackers of its model.yaml."""
+    from model_deployer.tracking.tracking import track  # noqa: PLC0415 (it needs the packages of training)
+
+    model = load(tag)
+    track(model.artifact)
+    return model
 
 
 def load(tag: str | None = None) -> "Model":

@@ -34,6 +34,7 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/image": set(),
     "model_deployer/cli": set(),
     "model_deployer/handoff": {"train", "handoff", "images"},
+    "model_deployer/tracking": {"train", "mlflow"},
     "training": {"train", "sql", "remote"},
     "examples": {"train"},
     "benchmarks": {"train", "bench"},

@@ -614,6 +614,32 @@ class HoldoutSpec(_Section):
     fields: Literal["all"] | tuple[str, ...]
 
 
+class MlflowSpec(_Section):
+    """MLflow: a run, and a version of a registered model.
+
+    Attributes:
+        uri: The tracking server, or a folder or database; by default that of ``MLFLOW_TRACKING_URI``.
+        experiment: The experiment; by default the name of the model.
+        register_model: Whether the model is registered, under its name.
+    """
+
+    uri: str | None = Field(default=None, min_length=1)
+    experiment: str | None = Field(default=None, min_length=1)
+    register_model: bool = True
+
+
+class TrackingSpec(_Section):
+    """The trackers that get the run, its figures and the model. One that fails or hangs does not change the run.
+
+    Attributes:
+        seconds: How long a tracker may take.
+        mlflow: MLflow; None for no run there.
+    """
+
+    seconds: float = Field(default=120, gt=0, le=3600)
+    mlflow: MlflowSpec | None = None
+
+
 class Bound(_Section):
     """The allowed range of a metric, with its ends included.
 
@@ -707,6 +733,7 @@ class Spec(_Section):
         gates: Requirements on the trained model; a model that fails one is not saved.
         limits: The limits of one request to the served model.
         holdout: The test rows that a handoff package may hold. By default, it holds none.
+        tracking: The trackers that get the run. By default there are none.
         adopt: A model that was trained elsewhere, which takes the place of ``estimator``. The table then only evaluates
             it.
     """
@@ -735,6 +762,7 @@ class Spec(_Section):
     gates: Gates = Gates()
     limits: LimitsSpec = LimitsSpec()
     holdout: HoldoutSpec | None = None
+    tracking: TrackingSpec = TrackingSpec()
     adopt: AdoptSpec | None = None
     _source: YamlSource | None = PrivateAttr(default=None)
 

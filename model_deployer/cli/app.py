@@ -31,6 +31,7 @@ from model_deployer.cli.commands.rollback import rollback
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
+from model_deployer.cli.commands.track import track
 from model_deployer.cli.commands.train import train
 from model_deployer.cli.commands.verify import verify
 from model_deployer.contract.errors import Interrupted
@@ -69,6 +70,7 @@ app.command()(_with_interrupt_message(diff))
 app.command()(_with_interrupt_message(predict))
 app.command()(_with_interrupt_message(recalibrate))
 app.command()(_with_interrupt_message(retrain))
+app.command()(_with_interrupt_message(track))
 app.command()(_with_interrupt_message(sign))
 app.command()(_with_interrupt_message(push))
 app.command()(_with_interrupt_message(pull))

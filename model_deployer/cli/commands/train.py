@@ -21,14 +21,16 @@ def train(
     Restarting an interrupted run resumes it.
     """
     with packages_of("train"):
+        from model_deployer.tracking.tracking import track  # noqa: PLC0415
         from model_deployer.training.fit import fit  # noqa: PLC0415
 
         trained = fit(spec)
+    artifact = store.load(trained.tag)
+    track(artifact)
     if json:
         print_json({"tag": trained.tag, "metrics": trained.evaluation.to_json()["metrics"]})
     else:
         print_metrics(trained.evaluation)
-        artifact = store.load(trained.tag)
         print(f"\nThe full report: {artifact.path / REPORT}")
         serve = artifact.reason_not_to_serve or f"Serve it:  deployer serve {trained.tag}"
         print(f"{trained.tag} is in the model store. {serve}")

@@ -1,0 +1,1 @@
+"""Experiment trackers: a finished model is recorded where a team looks for its runs and models."""
