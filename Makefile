@@ -55,7 +55,7 @@ test-wheel: $(INSTALLED) ## Build the wheel, and run every command from it in an
 	$(BIN)/pytest -m wheel tests/acceptance/test_wheel.py
 
 test-clients: $(INSTALLED) ## Have clients of other servers and of generators, which take long to install, ask a server (minutes)
-	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py tests/acceptance/test_openapi_generators.py
+	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py tests/acceptance/test_openapi_generators.py tests/tracking
 
 bench-serving: $(INSTALLED) $(WRK) ## Measure the service next to its peers (a quiet machine of two cores or more; 6 minutes)
 	$(BIN)/python -m benchmarks.serving
