@@ -134,6 +134,7 @@ class LiveRisk(JsonObject):
         days: The number of days that count: almost all labels that are to be expected have arrived.
         rows: The number of their labelled rows.
         log10_e: The common logarithm of the e-value against "the promise is kept".
+        training: The cost of a training in the unit of ``cost``; None if model.yaml does not state it.
     """
 
     loss: str
@@ -148,6 +149,7 @@ class LiveRisk(JsonObject):
     days: int
     rows: int
     log10_e: float
+    training: float | None = None
 
 
 class LiveCalibration(JsonObject):

@@ -34,6 +34,7 @@ class RowLoss:
         tolerance: How much higher the live one may be.
         bound: The largest loss of a row.
         of_rows: Returns the loss of each labelled row, float64 [rows].
+        training: The cost of a training in the same unit; None if it is not stated.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RowLoss:
     tolerance: float
     bound: float
     of_rows: Callable[[pl.DataFrame], Floats]
+    training: float | None = None
 
 
 def row_loss(artifact: Artifact) -> RowLoss:
@@ -63,7 +65,8 @@ def _decision_loss(evaluation: Evaluation, output: Classification, promised: Pro
         decided, true = _is_label(rows, output_column("decision"), output), _is_label(rows, "label", output)
         return decision_costs(decided, true, false_positive, false_negative)
 
-    return RowLoss("cost", promised.value, promised.tolerance, max(false_positive, false_negative), costs)
+    bound = max(false_positive, false_negative)
+    return RowLoss("cost", promised.value, promised.tolerance, bound, costs, decisions.training)
 
 
 def _errors(rows: pl.DataFrame) -> Floats:
