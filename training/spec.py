@@ -590,15 +590,20 @@ class AdoptSpec(_Section):
 
 
 class Cost(_Section):
-    """The cost of the two errors of a two-label decision, in any unit; only their ratio matters.
+    """The cost of the two errors of a two-label decision, in any unit, and that of a training in the same unit.
+
+    Only the ratio of the two errors matters for the decisions.
 
     Attributes:
         false_positive: The cost of deciding for ``positive`` if the truth is the other label.
         false_negative: The cost of deciding against ``positive`` if it is the truth.
+        training: The cost of training the model again, with its checks and its rollout. `deployer monitor` weighs it
+            against the cost of waiting; None if it is not known.
     """
 
     false_positive: float = Field(default=1, gt=0)
     false_negative: float = Field(default=1, gt=0)
+    training: float | None = Field(default=None, gt=0)
 
 
 class HoldoutSpec(_Section):

@@ -512,6 +512,7 @@ class Decisions(JsonObject):
         labels: The decisions about each label, in the order of the contract.
         matrix: The rows by true label and by decision, both in the order of ``labels``; None with more than 12 labels.
         false_positive, false_negative: The costs of the two errors as in model.yaml; None with more than two labels.
+        training: The cost of a training as in model.yaml, in the same unit; None if it is not stated.
         constants: The same decision for every row, the cheapest first; empty with more than two labels.
         thresholds: Other thresholds, ascending; empty with more than two labels.
     """
@@ -520,6 +521,7 @@ class Decisions(JsonObject):
     matrix: tuple[tuple[float, ...], ...] | None = None
     false_positive: float | None = None
     false_negative: float | None = None
+    training: float | None = None
     constants: tuple[ConstantDecision, ...] = ()
     thresholds: tuple[ThresholdDecisions, ...] = ()
 

@@ -134,6 +134,7 @@ class LiveRisk(JsonObject):
         days: The number of days that count: almost all labels that are to be expected have arrived.
         rows: The number of their labelled rows.
         log10_e: The common logarithm of the e-value against "the promise is kept".
+        training: The cost of a training in the unit of ``cost``; None if model.yaml does not state it.
     """
 
     loss: str
@@ -148,6 +149,7 @@ class LiveRisk(JsonObject):
     days: int
     rows: int
     log10_e: float
+    training: float | None = None
 
 
 class LiveCalibration(JsonObject):
@@ -196,13 +198,14 @@ class EstimatedRisk(JsonObject):
 
 
 class SliceRisk(JsonObject):
-    """The live risk of the rows with one value of a field.
+    """The live risk of the rows of a slice that has more errors than expected.
 
     Attributes:
-        slice: The condition, such as ``origin = JFK``.
+        slice: The condition, as in evaluation.json: ``origin = JFK``, ``distance from 0 to 500 and night = true``.
         rows: The number of labelled rows.
         live: The mean loss of these rows, with an interval for one look.
-        gap: The difference from the mean of all rows, as a share of it.
+        gap: The difference from the loss that the model's own probabilities expect of these rows, as a share of it; of
+            a quantity, from the mean of all rows.
     """
 
     slice: str

@@ -49,11 +49,11 @@ def promised_loss(evaluation: Evaluation, output: Output) -> PromisedLoss:
 
 
 def weighs_errors(evaluation: Evaluation) -> bool:
-    """Return whether model.yaml gives the two errors of a decision different costs, or a cost that is not 1."""
+    """Return whether model.yaml gives the two errors of a decision other costs than 1, or states that of a training."""
     decisions = evaluation.decisions
     if decisions is None or not decisions.false_positive or not decisions.false_negative:
         return False
-    return (decisions.false_positive, decisions.false_negative) != (1, 1)
+    return (decisions.false_positive, decisions.false_negative) != (1, 1) or decisions.training is not None
 
 
 def _promise(loss: LossName, metric: MetricValue | None) -> PromisedLoss:

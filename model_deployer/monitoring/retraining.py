@@ -1,40 +1,38 @@
 """Train a model again with labelled rows of its traffic, and compare it with the champion on later rows.
 
-The last labelled rows are kept out of the training. Both models answer them, and the losses of the same rows are
-compared. A candidate that does not win stays in the store, with the reason.
+The last labelled rows are kept out of the training. Both models answer them, and are compared as in a replay, with one
+more condition: the candidate must be better. One that is only not worse gives no reason for a change.
+A candidate that does not win stays in the store, with the reason.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import polars as pl
-from numpy.typing import NDArray
 
 from model_deployer.contract import store
 from model_deployer.contract.artifact import SPEC, Artifact
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Boolean, Datetime, Integer
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.contract.promotion import CHALLENGER, promote
-from model_deployer.contract.trial import Finding, Trial, Verdict, overall, save_trial
+from model_deployer.contract.trial import Trial, save_trial
 from model_deployer.contract.yaml_source import read_yaml
-from model_deployer.monitoring.statistics.blocks import block_means
-from model_deployer.monitoring.statistics.losses import half_brier_scores, pinball_losses
-from model_deployer.monitoring.statistics.paired_comparison import PairedComparison, paired_comparison
+from model_deployer.monitoring.candidate.captured_rows import rows_to_ask
+from model_deployer.monitoring.candidate.comparison import Origin, compare
+from model_deployer.monitoring.candidate.findings import Limits
+from model_deployer.monitoring.candidate.model_answers import ask
+from model_deployer.monitoring.candidate.paired_rows import PairedRows
+from model_deployer.monitoring.candidate.replay import contracts
+from model_deployer.monitoring.statistics.paired_comparison import MIN_DIFFERENT_BLOCKS
 from model_deployer.monitoring.traffic.labelled import labelled_rows
 from model_deployer.monitoring.traffic.traffic import Traffic
 from model_deployer.training.data.dataset import read_dataset
-from model_deployer.training.data.features import conform
 from model_deployer.training.data.frame_files import write_files
 from model_deployer.training.data.labelled_rows import LabelledRows
-from model_deployer.training.data.request_rows import legal
-from model_deployer.training.export.export import graph_predictor
 from model_deployer.training.fit import fit
 from model_deployer.training.runtime.console import print_stage
 
@@ -44,11 +42,8 @@ WINDOW = 0.25
 #: The lowest number of labelled rows that a training takes.
 MIN_ROWS = 500
 
-#: The candidate may refuse this share of the rows that the champion answered.
-MAX_REFUSED = 0.001
-
-#: Losses are compared by day if the window has at least this number of days, else by hour.
-_MIN_DAYS = 10
+#: The candidate must be better, and may refuse one of a thousand rows that the champion answers.
+LIMITS = Limits(tolerance=0.0, max_refusals=0.001, must_win=True)
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: b
     print_stage("retrain", " and ".join(_sizes(tables)))
     path = write_files(_values(values, earlier), pl.concat(tables, how="diagonal_relaxed"), folder)
     candidate = store.load(fit(path).tag)
-    trial = compare(champion, candidate, window)
+    trial = _compare(champion, candidate, traffic, window)
     save_trial(store.trials_folder(), trial)
     if trial.verdict != "won":
         reasons = "; ".join(finding.text for finding in trial.findings if finding.verdict == trial.verdict)
@@ -103,27 +98,16 @@ def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: b
     return Retrained(candidate.tag, trial)
 
 
-def compare(champion: Artifact, candidate: Artifact, window: LabelledRows) -> Trial:
-    """Compare two models on the same labelled rows.
-
-    Args:
-        champion: The model that answers callers.
-        candidate: The model that may replace it.
-        window: Rows that neither was trained on, with the fields of both.
-    """
-    answered = _answered(candidate, window)
-    refused = len(window.frame) - len(answered)
-    findings = [_losses(champion, candidate, answered, window), _refusals(refused, len(window.frame))]
-    return Trial(
-        champion=champion.tag,
-        candidate=candidate.tag,
-        source="retrain",
-        made=datetime.now(UTC).replace(microsecond=0),
-        rows=len(window.frame),
-        labelled=len(window.frame),
-        verdict=overall(findings),
-        findings=tuple(findings),
-    )
+def _compare(champion: Artifact, candidate: Artifact, traffic: Traffic, window: LabelledRows) -> Trial:
+    """Compare two models on labelled rows that neither was trained on."""
+    times = window.frame[window.time]
+    rows = traffic.rows.filter(pl.col("label").is_not_null() & (pl.col("time") >= times.min()))
+    captured = rows_to_ask(rows, contracts(traffic), (champion.contract, candidate.contract), ())
+    ours, theirs = (ask(model, captured.objects) for model in (champion, candidate))
+    days = times.dt.date().n_unique()
+    limits = replace(LIMITS, block="day" if days >= MIN_DIFFERENT_BLOCKS else "hour")
+    origin = Origin("retrain", len(rows), captured.left_out)
+    return compare(PairedRows(champion, candidate, captured.table, ours, theirs), origin, limits).trial
 
 
 def _read_values(champion: Artifact) -> Mapping[str, Any]:
@@ -186,59 +170,3 @@ def _plain(column: pl.Series, feature: object) -> pl.Series:
     if isinstance(feature, Boolean):
         return values.cast(pl.Boolean)
     return values.cast(pl.Int64) if isinstance(feature, Integer) else values
-
-
-def _answered(candidate: Artifact, window: LabelledRows) -> pl.DataFrame:
-    """Return the rows that the candidate does not refuse."""
-    features = candidate.contract.features
-    return window.frame.filter(legal(features, conform(window.frame, features)))
-
-
-def _losses(champion: Artifact, candidate: Artifact, rows: pl.DataFrame, window: LabelledRows) -> Finding:
-    """Compare the losses of the same rows, by day or hour."""
-    target = rows[window.target].to_numpy()
-    losses = [_row_losses(each, rows, target) for each in (candidate, champion)]
-    bound = 1.0
-    if not isinstance(champion.contract.output, Classification):
-        bound = float(np.quantile(np.concatenate(losses), 0.999)) or 1.0
-        losses = [each.clip(max=bound) for each in losses]
-    times = rows[window.time]
-    days = times.dt.epoch("d").to_numpy()
-    blocks = days if len(np.unique(days)) >= _MIN_DAYS else times.dt.epoch("s").to_numpy() // 3600
-    compared = paired_comparison(
-        block_means(losses[0] - losses[1], blocks.astype(np.int64), rows[window.weight].to_numpy()), bound=bound
-    )
-    verdicts: Mapping[str, Verdict] = {"better": "won", "worse": "lost", "not known yet": "open"}
-    return Finding(name="loss", verdict=verdicts[compared.verdict], text=_loss_text(champion, compared, len(rows)))
-
-
-def _row_losses(artifact: Artifact, rows: pl.DataFrame, target: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the loss of each row, float64 [rows].
-
-    It is half of the Brier score of a classification, the pinball loss of a quantile, and the absolute error of any
-    other quantity.
-    """
-    output = artifact.contract.output
-    answers = graph_predictor(onnx.load(artifact.model))(conform(rows, artifact.contract.features))
-    if isinstance(output, Classification):
-        truth = target[:, None] == np.array(output.labels, object)[None, :]
-        return half_brier_scores(answers["probabilities"].astype(np.float64), truth)
-    assert isinstance(output, Regression)
-    values, truth = answers["value"][:, 0].astype(np.float64), target.astype(np.float64)
-    return np.abs(truth - values) if output.quantile is None else pinball_losses(values, truth, output.quantile)
-
-
-def _loss_text(champion: Artifact, compared: PairedComparison, rows: int) -> str:
-    name = "half of the Brier score" if isinstance(champion.contract.output, Classification) else "the error"
-    difference = f"{name} of the candidate minus that of {champion.tag} is {compared.difference:+.4g}"
-    interval = f"95 % confidence sequence {compared.low:+.4g} to {compared.high:+.4g}"
-    return f"on {count(rows, 'labelled row')} in {compared.blocks:,} blocks, {difference} ({interval})"
-
-
-def _refusals(refused: int, rows: int) -> Finding:
-    verdict: Verdict = "lost" if refused > MAX_REFUSED * rows else "won"
-    return Finding(
-        name="refusals",
-        verdict=verdict,
-        text=f"the candidate refuses {refused:,} of {count(rows, 'row')} that the champion answered",
-    )

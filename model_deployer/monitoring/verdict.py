@@ -5,15 +5,17 @@ The rules, the first one that holds:
 1. A field is broken: **fix the data**. Training would learn the fault.
 2. Labels contradict each other or the predictions, or most rows are of a regime that the table does not have and the
    risk is not known to be quiet: **ask a person**.
-3. The risk is above its promise: **recalibrate** if probabilities are wrong and the ranking holds, else **retrain**.
+3. The risk is above its promise: **recalibrate** if probabilities are wrong and the ranking holds; else **keep** if a
+   training costs more than it saves in a year, as model.yaml states its cost, or **retrain**.
 4. Probabilities are wrong: **recalibrate** if the ranking holds, **retrain** if it is worse, else **ask a person**.
 5. Fields or predictions moved: **keep** if labels, or estimates with shown calibration, say that the risk is quiet,
    else **ask a person**.
 6. Otherwise: **keep**.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 from model_deployer.contract.document import JsonObject
@@ -32,6 +34,9 @@ MIN_CORRECTED_SHARE, MIN_CORRECTED = 0.1, 20
 
 #: The labelled days after a change without which labels do not say what it does.
 MIN_DAYS_SINCE = 5
+
+#: A training that has not paid for itself after this time is not worth its cost: the next reason for one comes before.
+MAX_PAYBACK_DAYS = 365.0
 
 #: The figures that a verdict lists at most of one kind.
 _MAX_LISTED = 5
@@ -58,6 +63,7 @@ class Waiting(JsonObject):
         a_day: The expected excess a day; None if it is not known.
         so_far: The excess of the labelled days since the cause began; None if it is not known.
         unit: Its unit: ``cost`` as in model.yaml, ``wrong decisions``, or the loss of a quantity.
+        payback_days: The days of waiting that cost as much as a training; None if one of both costs is not known.
         text: The same as a sentence.
     """
 
@@ -65,6 +71,7 @@ class Waiting(JsonObject):
     so_far: float | None
     unit: str
     text: str
+    payback_days: float | None = None
 
 
 class Verdict(JsonObject):
@@ -104,6 +111,7 @@ class _Finding(NamedTuple):
     cause: str
     since: date | None
     evidence: Sequence[EvidenceLine]
+    weighs_training: bool = False
 
 
 def decide(tag: str, observed: Observation) -> Verdict:
@@ -117,6 +125,7 @@ def decide(tag: str, observed: Observation) -> Verdict:
         _broken_data, _contradiction, _unseen_regime, _broken_promise, _wrong_probabilities, _moved,
     )  # fmt: skip
     finding = next(filter(None, (rule(observed) for rule in rules)), None) or _quiet(observed)
+    waiting = _waiting(observed, finding.since, tag.partition(":")[2])
     return Verdict(
         action=finding.action,
         headline=finding.headline,
@@ -125,7 +134,7 @@ def decide(tag: str, observed: Observation) -> Verdict:
         since=finding.since,
         steps=tuple(step.format(tag=tag, name=tag.partition(":")[0]) for step in STEPS[finding.action]),
         evidence=(*finding.evidence, *_evidence(observed)),
-        waiting=_waiting(observed, finding.since, tag.partition(":")[2]),
+        waiting=_weighed(waiting, observed) if finding.weighs_training else waiting,
     )
 
 
@@ -213,8 +222,12 @@ def _broken_promise(observed: Observation) -> _Finding | None:
     if calibration and calibration.has_shifted and calibration.ranking == "held":
         headline = "Recalibrate: the model makes more errors than promised, and still ranks as well as before."
         return _Finding("recalibrate", headline, text, risk.since, [])
+    payback = _payback_days(observed)
+    if payback is not None and payback > MAX_PAYBACK_DAYS:
+        headline = "Keep the model: it makes more errors than promised, and a training costs more than it saves."
+        return _Finding("keep", headline, text, risk.since, [], weighs_training=True)
     headline = "Retrain: the model makes more errors than promised, and what it learned no longer holds."
-    return _Finding("retrain", headline, text, risk.since, [])
+    return _Finding("retrain", headline, text, risk.since, [], weighs_training=True)
 
 
 def _wrong_probabilities(observed: Observation) -> _Finding | None:
@@ -320,8 +333,7 @@ def _waiting(observed: Observation, since: date | None, version: str) -> Waiting
         until = f", by the labels until {risk.last}" if risk.last else ""
         text = f"Waiting costs nothing that is known: the promise is kept{until}."
         return Waiting(a_day=0.0, so_far=so_far, unit=unit, text=text)
-    excess = max(0.0, risk.recent - risk.promised)
-    a_day = excess * observed.traffic.rows_a_day
+    excess, a_day = max(0.0, risk.recent - risk.promised), _excess_a_day(observed) or 0.0
     doubt = ", if it is not chance" if risk.state == "unclear" else ""
     rows = f"{observed.traffic.rows_a_day:,.0f} rows a day"
     if risk.loss not in _COUNTED:
@@ -336,6 +348,41 @@ def _waiting(observed: Observation, since: date | None, version: str) -> Waiting
 
 #: What a day has more of, by the loss; the losses of quantities have no sum that means something.
 _COUNTED = {"cost": "in the costs of model.yaml", "error": "wrong decisions more than promised"}
+
+
+def _excess_a_day(observed: Observation) -> float | None:
+    risk = observed.risk
+    if risk.recent is None or risk.promised is None:
+        return None
+    return max(0.0, risk.recent - risk.promised) * observed.traffic.rows_a_day
+
+
+def _payback_days(observed: Observation) -> float | None:
+    """Return the days of waiting that cost as much as a training whose model keeps the promise; None if not known."""
+    training, a_day = observed.risk.training, _excess_a_day(observed)
+    return training / a_day if training is not None and a_day else None
+
+
+def _weighed(waiting: Waiting, observed: Observation) -> Waiting:
+    """Return what waiting costs next to what a training costs."""
+    training, payback = observed.risk.training, _payback_days(observed)
+    if training is None or payback is None:
+        text = _NOT_STATED["cost" if waiting.unit == "cost" else "error"]
+        return waiting.model_copy(update={"text": f"{waiting.text} {text}"})
+    text = f"{waiting.text} A training costs {number(training, 3)}, as much as {number(payback, 3)} days of waiting"
+    if observed.traffic.last and payback < timedelta.max.days:
+        day = observed.traffic.last + timedelta(days=math.ceil(payback))
+        text += f": after {day}, a training now would have paid for itself"
+    if waiting.so_far is not None and waiting.so_far >= training:
+        text += ", and an earlier one already"
+    return waiting.model_copy(update={"text": f"{text}.", "payback_days": payback})
+
+
+#: What is missing to weigh waiting against a training.
+_NOT_STATED = {
+    "cost": "What a training costs is not known: state `cost.training` in model.yaml to weigh it against waiting.",
+    "error": "State the costs of errors and of a training under `cost` in model.yaml to weigh it against waiting.",
+}
 
 
 def _so_far(observed: Observation, since: date | None, version: str) -> float | None:

@@ -15,7 +15,13 @@ from model_deployer.contract.artifact import SPEC
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.promotion import champion_of
 from model_deployer.contract.trial import last_trial
-from model_deployer.monitoring.retraining import Retrained, retrain
+from model_deployer.monitoring.candidate.captured_rows import rows_to_ask
+from model_deployer.monitoring.candidate.comparison import Origin, compare
+from model_deployer.monitoring.candidate.findings import Limits
+from model_deployer.monitoring.candidate.model_answers import ask
+from model_deployer.monitoring.candidate.paired_rows import PairedRows
+from model_deployer.monitoring.candidate.replay import contracts
+from model_deployer.monitoring.retraining import LIMITS, Retrained, retrain
 from model_deployer.monitoring.traffic.traffic import read_traffic
 from model_deployer.monitoring.traffic.traffic_files import open_files
 from tests.support.captured import capture_rows
@@ -62,7 +68,7 @@ def test_a_candidate_wins_where_the_world_has_changed(home: Path, tmp_path: Path
     retrained = run(tmp_path, table(4000, -1), with_table=False)
     trial = retrained.trial
     assert trial.verdict == "won"
-    assert [finding.name for finding in trial.findings] == ["loss", "refusals"]
+    assert [finding.name for finding in trial.findings] == ["refusals", "loss", "error_rate", "flips"]
     assert (trial.rows, trial.champion, trial.candidate) == (1000, "colours:1.0.0", retrained.tag)
     assert last_trial(store.trials_folder(), trial.champion, trial.candidate) == trial
     assert store.load(retrained.tag).contract.names == ["x", "y", "colour"]
@@ -73,9 +79,22 @@ def test_a_candidate_that_does_not_win_is_kept_with_the_reason(home: Path, tmp_p
     retrained = run(tmp_path, table(1600, 1), with_table=True)
     assert retrained.trial.verdict == "open"
     assert store.resolve("colours@challenger") == retrained.tag
-    assert (md.ledger("colours")[-1].reason or "").startswith("open: on ")
-    assert "of the candidate minus that of colours:1.0.0 is " in retrained.trial.findings[0].text
+    assert (md.ledger("colours")[-1].reason or "").startswith("open: squared error of the probabilities: ")
+    assert "the rows do not say yet that it is better" in retrained.trial.findings[1].text
     assert len(pl.read_parquet(tmp_path / "again" / "table.parquet")) == 1200 + 1200
+
+
+def test_the_same_answers_are_no_reason_for_a_change(home: Path, tmp_path: Path) -> None:
+    """A replay takes a candidate that is not worse, and the comparison after a training one that is better."""
+    champion = store.load("colours:1.0.0")
+    rows = table(1600, 1)
+    capture_rows(tmp_path / "traffic", champion, rows.drop("label", "region"), rows["label"].to_list())
+    traffic = read_traffic(open_files(str(tmp_path / "traffic")), "colours")
+    captured = rows_to_ask(traffic.rows, contracts(traffic), (champion.contract,), ())
+    answers = ask(champion, captured.objects)
+    paired = PairedRows(champion, champion, captured.table, answers, answers)
+    verdicts = [compare(paired, Origin("replay", 1600), limits).trial.verdict for limits in (Limits(), LIMITS)]
+    assert verdicts == ["won", "open"]
 
 
 def test_a_name_alone_means_the_champion_not_the_highest_version(home: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ _CLASSIFICATION = """
 # cost:
 #   false_positive: 1
 #   false_negative: 1
+#   training: 100  # what it costs to train the model again, which the monitor weighs against waiting
 """
 
 _REGRESSION = """

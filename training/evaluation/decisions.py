@@ -52,6 +52,7 @@ def decisions(scored: ScoredRows, cost: Cost) -> Decisions | None:
         matrix=_rows(matrix),
         false_positive=cost.false_positive,
         false_negative=cost.false_negative,
+        **({} if cost.training is None else {"training": cost.training}),
         constants=_constants(scored, output, cost),
         thresholds=_thresholds(scored, output.threshold, cost),
     )

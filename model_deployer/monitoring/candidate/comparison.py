@@ -19,7 +19,8 @@ from model_deployer.monitoring.candidate.replay_report import (
 )
 from model_deployer.monitoring.candidate.row_blocks import block_numbers, compare_losses, difference_interval
 from model_deployer.monitoring.candidate.row_losses import RowLosses, labelled_rows, row_losses, worst_rise
-from model_deployer.monitoring.candidate.traffic_slices import TrafficSlice, traffic_slices
+from model_deployer.monitoring.candidate.traffic_slices import traffic_slices
+from model_deployer.monitoring.slices import TrafficSlice
 
 
 @dataclass(frozen=True)

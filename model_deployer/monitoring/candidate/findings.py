@@ -34,6 +34,8 @@ class Limits:
         max_latency: The largest ratio of its 99th percentile to the recorded one.
         alpha: The largest probability that an interval is ever wrong.
         block: What a block of rows is: ``day``, ``hour``, ``request``, ``row_id`` or a captured field.
+        must_win: Whether its loss must be smaller than the champion's; otherwise it must not be larger by more than the
+            tolerance.
     """
 
     tolerance: float = 0.05
@@ -42,6 +44,7 @@ class Limits:
     max_latency: float = 1.5
     alpha: float = 0.05
     block: str = "day"
+    must_win: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,40 +93,42 @@ def _findings(compared: Compared, limits: Limits) -> Iterator[Finding]:
 def _of_loss(compared: Compared, limits: Limits) -> Finding:
     loss = compared.losses[0] if compared.losses else None
     worst = compared.worst
-    is_harmless = worst is not None and worst.rise <= limits.tolerance * worst.expected
-    if worst and is_harmless and (loss is None or _verdict(loss) == "open"):
+    is_harmless = worst is not None and not limits.must_win and worst.rise <= limits.tolerance * worst.expected
+    if worst and is_harmless and (loss is None or _verdict(loss, limits) == "open"):
         text = (
             f"the answers differ so little that the loss can rise by {number(worst.rise, 3)} at most on these rows, "
             "whatever their labels are"
         )
         return Finding(name="loss", verdict="won", text=text)
     if loss:
-        return Finding(name="loss", verdict=_verdict(loss), text=_loss_text(loss, limits.block))
+        return Finding(name="loss", verdict=_verdict(loss, limits), text=_loss_text(loss, limits))
     text = "no row has a label yet, so the rows do not say which model is better; send labels to POST /feedback"
     return Finding(name="loss", verdict="open", text=text)
 
 
-def _verdict(loss: LossComparison) -> Verdict:
-    """Return the verdict about a loss: won if the candidate is better, or at most worse by the tolerance."""
-    if loss.high <= loss.tolerance or loss.high < 0:
+def _verdict(loss: LossComparison, limits: Limits) -> Verdict:
+    """Return the verdict about a loss: won if the candidate is better, or worse by at most a tolerance that it has."""
+    if loss.high < 0 or (loss.high <= loss.tolerance and not limits.must_win):
         return "won"
     return "lost" if loss.low > 0 else "open"
 
 
-def _loss_text(loss: LossComparison, block: str) -> str:
+def _loss_text(loss: LossComparison, limits: Limits) -> str:
+    verdict = _verdict(loss, limits)
     result = {
         "won": "the candidate is better" if loss.high < 0 else "the candidate is not worse than the tolerance",
         "lost": "the candidate is worse",
-        "open": "the rows do not say yet",
-    }[_verdict(loss)]
+        "open": "the rows do not say yet that it is better" if limits.must_win else "the rows do not say yet",
+    }[verdict]
     needed = f"; a verdict takes about {loss.needed_rows:,} labelled rows" if loss.needed_rows else ""
-    if loss.blocks < MIN_DIFFERENT_BLOCKS and _verdict(loss) == "open":
-        needed += f"{' and' if needed else '; a verdict takes'} at least {_block_count(MIN_DIFFERENT_BLOCKS, block)}"
-    blocks = _block_count(loss.blocks, block)
+    if loss.blocks < MIN_DIFFERENT_BLOCKS and verdict == "open":
+        blocks = _block_count(MIN_DIFFERENT_BLOCKS, limits.block)
+        needed += f"{' and' if needed else '; a verdict takes'} at least {blocks}"
+    tolerance = "" if limits.must_win else f"; tolerance {_signed(loss.tolerance)}"
     return (
         f"{loss.meaning}: {number(loss.candidate)} instead of {number(loss.champion)} on {loss.rows:,} labelled rows "
-        f"in {blocks}, a difference of {_signed(loss.difference)} ({_signed(loss.low)} to {_signed(loss.high)}; "
-        f"tolerance {_signed(loss.tolerance)}): {result}{needed}"
+        f"in {_block_count(loss.blocks, limits.block)}, a difference of {_signed(loss.difference)} "
+        f"({_signed(loss.low)} to {_signed(loss.high)}{tolerance}): {result}{needed}"
     )
 
 
@@ -146,11 +151,11 @@ def _of_decisions(compared: Compared, limits: Limits) -> Iterator[Finding]:
             yield Finding(name="error_rate", verdict="open", text=text)
         return
     loss = compared.losses[1]
-    verdict = _verdict(loss)
+    verdict = _verdict(loss, limits)
     is_better, is_harmless = compared.losses[0].high < 0, flip_share <= limits.tolerance * loss.champion
     if verdict == "open" and (is_better or is_harmless):
         verdict = "won"
-    yield Finding(name=loss.name, verdict=verdict, text=_loss_text(loss, limits.block))
+    yield Finding(name=loss.name, verdict=verdict, text=_loss_text(loss, limits))
 
 
 def _of_refusals(refusals: Refusals, limits: Limits) -> Finding:

@@ -56,6 +56,7 @@ def live_risk(loss: RowLoss, rows: pl.DataFrame, days: Days, alpha: float) -> tu
         days=len(blocks),
         rows=len(rows),
         log10_e=log10_e(float(measured.evidence.log_values[-1])),
+        training=loss.training,
     )
     if alarm is None or since is None:
         return live, None
@@ -106,4 +107,5 @@ def _unknown(loss: RowLoss, rows: pl.DataFrame, reason: str) -> LiveRisk:
         days=rows["day"].n_unique() if len(rows) else 0,
         rows=len(rows),
         log10_e=0.0,
+        training=loss.training,
     )

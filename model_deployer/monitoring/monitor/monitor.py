@@ -150,7 +150,7 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         risk=risk,
         calibration=calibration,
         estimated=estimated_risk(artifact, rows, labelled.rows, loss, calibration),
-        slices=slice_risks(watched, labelled.rows, loss),
+        slices=slice_risks(artifact, watched, labelled.rows, loss),
         label_shift=label_shares(artifact.contract.output, rows, labelled.rows, days),
         timeline=timeline(artifact, traffic, labelled.rows, loss),
     )

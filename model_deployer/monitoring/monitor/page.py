@@ -166,8 +166,8 @@ def _performance(observed: Observation) -> Html:
         "Performance with labels",
         *notes,
         table(("figure", "live, with interval", "reference"), cells) if cells else Html(),
-        element("h3", "Slices with the highest loss") if slices else Html(),
-        table(("slice", "rows", f"mean {risk.loss}", "than all"), slices) if slices else Html(),
+        element("h3", "Slices with more errors than expected") if slices else Html(),
+        table(("slice", "rows", f"mean {risk.loss}", "than expected"), slices) if slices else Html(),
     )
 
 

@@ -34,6 +34,9 @@ class RowLoss:
         tolerance: How much higher the live one may be.
         bound: The largest loss of a row.
         of_rows: Returns the loss of each labelled row, float64 [rows].
+        training: The cost of a training in the same unit; None if it is not stated.
+        expected: Returns the loss of each row that the model's own probabilities expect, float64 [rows]; None for a
+            quantity.
     """
 
     name: str
@@ -41,6 +44,8 @@ class RowLoss:
     tolerance: float
     bound: float
     of_rows: Callable[[pl.DataFrame], Floats]
+    training: float | None = None
+    expected: Callable[[pl.DataFrame], Floats] | None = None
 
 
 def row_loss(artifact: Artifact) -> RowLoss:
@@ -56,18 +61,36 @@ def row_loss(artifact: Artifact) -> RowLoss:
 def _decision_loss(evaluation: Evaluation, output: Classification, promised: PromisedLoss) -> RowLoss:
     decisions = evaluation.decisions
     if promised.loss != "cost" or decisions is None:
-        return RowLoss(promised.loss, promised.value, promised.tolerance, 1.0, _errors)
+        return RowLoss(
+            promised.loss, promised.value, promised.tolerance, 1.0, _errors,
+            expected=lambda rows: 1 - _probability_of_decision(rows, output),
+        )  # fmt: skip
     false_positive, false_negative = decisions.false_positive or 1.0, decisions.false_negative or 1.0
 
     def costs(rows: pl.DataFrame) -> Floats:
         decided, true = _is_label(rows, output_column("decision"), output), _is_label(rows, "label", output)
         return decision_costs(decided, true, false_positive, false_negative)
 
-    return RowLoss("cost", promised.value, promised.tolerance, max(false_positive, false_negative), costs)
+    def expected(rows: pl.DataFrame) -> Floats:
+        decided = _is_label(rows, output_column("decision"), output)
+        return np.where(decided, false_positive, false_negative) * (1 - _probability_of_decision(rows, output))
+
+    bound = max(false_positive, false_negative)
+    return RowLoss("cost", promised.value, promised.tolerance, bound, costs, decisions.training, expected)
 
 
 def _errors(rows: pl.DataFrame) -> Floats:
     return decision_errors((rows[output_column("decision")] == rows["label"]).to_numpy(), np.ones(len(rows), np.bool_))
+
+
+def _probability_of_decision(rows: pl.DataFrame, output: Classification) -> Floats:
+    """Return the probability that a decision is right, by the model itself, float64 [rows]."""
+    columns = [output_column(f"probabilities.{label}") for label in output.labels]
+    probabilities = rows.select(columns).cast(pl.Float64).to_numpy()
+    codes = rows[output_column("decision")].replace_strict(
+        {label: code for code, label in enumerate(output.labels)}, return_dtype=pl.Int64
+    )
+    return np.asarray(probabilities[np.arange(len(rows)), codes.to_numpy()])
 
 
 def _is_label(rows: pl.DataFrame, column: str, output: Classification) -> NDArray[np.bool_]:

@@ -1,57 +1,99 @@
-"""The values of categories whose rows have a higher live risk than all rows."""
+"""The slices whose rows have a higher live risk than expected."""
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.features import Boolean, Categorical
 from model_deployer.monitoring.monitor.live_risk import MIN_DAYS, MIN_ROWS
 from model_deployer.monitoring.monitor.row_losses import RowLoss
 from model_deployer.monitoring.monitor.watched import Watched
 from model_deployer.monitoring.observation import Interval, SliceRisk
+from model_deployer.monitoring.slices import TrafficSlice, evaluated_slices, field_slices, value_slices
 from model_deployer.monitoring.statistics.blocks import Blocks, block_means
 from model_deployer.monitoring.statistics.normal_means import mean_interval
 
-#: The values of a field that are compared at most, and the slices that are listed at most.
-MAX_VALUES, MAX_SLICES = 20, 5
+Bools = NDArray[np.bool_]
+
+#: The values of a field and the slices of the evaluation that are compared, and the slices that are listed at most.
+MAX_VALUES, MAX_EVALUATED, MAX_SLICES = 20, 20, 5
 
 #: The probability that the interval of one slice is ever wrong, divided by the number of slices.
 _LEVEL = 0.05
 
+#: Probabilities of 1 expect no loss at all.
+_TINY = 1e-9
 
-def slice_risks(watched: Sequence[Watched], labelled: pl.DataFrame, loss: RowLoss) -> tuple[SliceRisk, ...]:
-    """Return the slices whose whole interval is above the mean of all rows, the highest first.
+
+def slice_risks(
+    artifact: Artifact, watched: Sequence[Watched], labelled: pl.DataFrame, loss: RowLoss
+) -> tuple[SliceRisk, ...]:
+    """Return the slices with more errors than expected: those of one field first, the most certain.
+
+    Some slices are harder than others, and a good model says so by its probabilities. What counts is the excess of the
+    loss above what they expect; of a quantity, above the mean of all rows. A slice is listed if the whole interval of
+    its excess is above the excess of all rows. Another one is listed if that also holds without the rows of those
+    before it: a part of a bad slice, or one with many of its rows, would be the same finding.
 
     Args:
+        artifact: The model, whose evaluation has slices of its own.
         watched: The fields that are watched.
         labelled: The labelled rows of the days that count, with the column ``day``.
         loss: How rows are counted.
     """
     if labelled.is_empty() or loss.promised is None:
         return ()
-    rows = labelled.with_columns(loss=pl.Series(loss.of_rows(labelled)))
-    overall = _blocks(rows).mean
-    parts = [part for each in watched for part in _parts(each, rows)]
-    slices = []
-    for name, part in parts:
-        blocks = _blocks(part)
-        low, high = mean_interval(blocks, _LEVEL / len(parts))
-        if low > overall > 0:
-            interval = Interval(value=blocks.mean, low=low, high=min(high, loss.bound))
-            slices.append(SliceRisk(slice=name, rows=len(part), live=interval, gap=blocks.mean / overall - 1))
-    return tuple(sorted(slices, key=lambda each: -each.gap)[:MAX_SLICES])
+    losses = loss.of_rows(labelled)
+    expected = loss.expected(labelled) if loss.expected else np.full(len(losses), losses.mean())
+    rows = labelled.with_columns(loss=pl.Series(losses), expected=pl.Series(expected), excess=losses - expected)
+    parts = {each.name: each for each in _all_slices(artifact, watched, rows) if _is_known(each.rows, rows)}
+    level = _LEVEL / max(1, len(parts))
+    everything = np.ones(len(rows), np.bool_)
+    is_left, slices = everything.copy(), []
+    margins = {name: _margin(rows, part.rows, everything, level) for name, part in parts.items()}
+    for part in sorted(parts.values(), key=lambda each: (" and " in each.name, -margins[each.name])):
+        is_new = part.rows & is_left
+        if _is_known(is_new, rows) and _margin(rows, is_new, is_left, level) > 0:
+            slices.append(_slice_risk(part, rows, loss, level))
+            is_left &= ~part.rows
+    return tuple(slices[:MAX_SLICES])
 
 
-def _parts(watched: Watched, rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the rows of each value of a field that has few."""
-    if not isinstance(watched.feature, Categorical | Boolean):
-        return
-    if rows[watched.column].n_unique() > MAX_VALUES:
-        return
-    for (value,), part in rows.group_by(watched.column, maintain_order=True):
-        if len(part) >= MIN_ROWS and part["day"].n_unique() >= MIN_DAYS and len(part) < len(rows):
-            yield f"{watched.name} = {'missing' if value is None else str(value)}", part
+def _margin(rows: pl.DataFrame, inside: Bools, outside: Bools, level: float) -> float:
+    """Return the lower end of the excess of some rows, minus the excess of others if that is above 0."""
+    low, _ = mean_interval(_blocks(rows, inside, "excess"), level)
+    return low - max(0.0, _blocks(rows, outside, "excess").mean)
 
 
-def _blocks(rows: pl.DataFrame) -> Blocks:
-    return block_means(rows["loss"].to_numpy(), rows["day"].to_numpy(), rows["weight"].to_numpy())
+def _slice_risk(part: TrafficSlice, rows: pl.DataFrame, loss: RowLoss, level: float) -> SliceRisk:
+    blocks, expected = (_blocks(rows, part.rows, column) for column in ("loss", "expected"))
+    low, high = mean_interval(blocks, level)
+    return SliceRisk(
+        slice=part.name,
+        rows=int(part.rows.sum()),
+        live=Interval(value=blocks.mean, low=low, high=min(high, loss.bound)),
+        gap=blocks.mean / max(expected.mean, _TINY) - 1,
+    )
+
+
+def _all_slices(artifact: Artifact, watched: Sequence[Watched], rows: pl.DataFrame) -> Iterator[TrafficSlice]:
+    for each in watched:
+        if each.feature and each.has_values:
+            yield from field_slices(each.feature, rows[each.column], each.distribution, MAX_VALUES)
+        elif isinstance(each.feature, Categorical | Boolean):
+            yield from value_slices(each.name, rows[each.column], MAX_VALUES)
+    yield from evaluated_slices(rows, artifact, MAX_EVALUATED)
+
+
+def _is_known(inside: Bools, rows: pl.DataFrame) -> bool:
+    """Return whether a slice, bool [rows], has enough rows for an interval, and is not everything."""
+    count = int(inside.sum())
+    return MIN_ROWS <= count < len(rows) and len(np.unique(rows["day"].to_numpy()[inside])) >= MIN_DAYS
+
+
+def _blocks(rows: pl.DataFrame, inside: Bools, column: str) -> Blocks:
+    values, days, weights = (rows[each].to_numpy()[inside] for each in (column, "day", "weight"))
+    return block_means(values, days, weights)

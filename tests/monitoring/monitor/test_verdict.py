@@ -1,6 +1,7 @@
 """Worlds with a planted change get the right verdict, from traffic and labels in a store."""
 
 import json
+import math
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 
 from model_deployer.api import Model
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.number_format import number
 from model_deployer.monitoring.check_triggers import check
 from model_deployer.monitoring.monitor.monitor import MonitorReport
 from model_deployer.monitoring.triggers import triggers
-from model_deployer.monitoring.verdict import Action
+from model_deployer.monitoring.verdict import Action, Verdict, decide
 from tests.support import parcels
 from tests.support.observed import package_data
 from tests.support.parcels import START, World
@@ -65,6 +67,29 @@ def test_a_planted_world_gets_its_verdict(parcel_model: Model, tmp_path: Path, n
     assert action != "retrain" or (waiting.so_far or 0) > 10 * (waiting.a_day or 0)
     assert MonitorReport.model_validate_json(report.to_text()) == report
     assert bool(_fired(parcel_model, report)) == (action != "keep")
+
+
+def test_a_training_is_weighed_against_waiting(parcel_model: Model, tmp_path: Path) -> None:
+    """It is stated when it has paid for itself; one that never does keeps the model, and nothing is guessed."""
+    parcels.write_traffic(tmp_path, parcel_model, WORLDS["other rules"][0])
+    report = parcels.watched(parcel_model, tmp_path)
+    observed, waiting = report.observed, report.verdict.waiting
+    assert observed.risk.training == 500
+    assert waiting.a_day and waiting.so_far and waiting.payback_days and observed.traffic.last
+    assert waiting.payback_days == pytest.approx(500 / waiting.a_day)
+    day = observed.traffic.last + timedelta(days=math.ceil(waiting.payback_days))
+    assert f"as much as {number(waiting.payback_days, 3)} days of waiting: after {day}, a training now " in waiting.text
+    assert waiting.text.endswith(", and an earlier one already.") == (waiting.so_far >= 500)
+
+    def decided(training: float | None) -> Verdict:
+        risk = observed.risk.model_copy(update={"training": training})
+        return decide("parcels:1.0.0", observed.model_copy(update={"risk": risk}))
+
+    cheap, dear, unknown = decided(365 * waiting.a_day), decided(366 * waiting.a_day), decided(None)
+    assert (cheap.action, dear.action, unknown.action) == ("retrain", "keep", "retrain")
+    assert dear.headline.endswith("a training costs more than it saves.")
+    assert "as much as 366 days of waiting" in dear.waiting.text
+    assert unknown.waiting.text.endswith("state `cost.training` in model.yaml to weigh it against waiting.")
 
 
 def _fired(model: Model, report: MonitorReport) -> list[str]:
