@@ -1,13 +1,13 @@
 """Count false alarms in simulated years, and measure how fast planted faults are detected: ``make bench-monitoring``.
 
-Every test of a model runs with its default budget: drift of fields, drift of predictions, risk, calibration, and
-exchangeability. A look is taken after each period. Labels of a day are known at its end. Last, the flights of the
+Every test of a model runs with its default budget: drift of fields, of predictions, and of combinations of values, risk
+and calibration. A look is taken after each period. Labels of a day are known at its end. Last, the flights of the
 example are replayed.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from typing import Any, get_args
@@ -21,6 +21,7 @@ from benchmarks.record import RESULTS, Target, target_table, write_results
 from benchmarks.replayed_flights import replays
 from benchmarks.simulated_traffic import (
     CLIENTS,
+    CODED_FIELDS,
     DECILES,
     FAULTS,
     PERIODS,
@@ -28,13 +29,16 @@ from benchmarks.simulated_traffic import (
     Ints,
     Rows,
     World,
+    coded_days,
     field_year,
     model_odds,
     traffic,
 )
+from model_deployer.contract.reference_rows import WEEK_DAYS
 from model_deployer.contract.unit_spread import UnitSpread, spread_of_units
 from model_deployer.monitoring.statistics.blocks import Blocks, block_means
 from model_deployer.monitoring.statistics.calibration_shift import LabelledRows, calibration_evidence
+from model_deployer.monitoring.statistics.combinations import CodedField, Codes, UsualCombinations
 from model_deployer.monitoring.statistics.evidence import Evidence
 from model_deployer.monitoring.statistics.exchangeability import exchangeability
 from model_deployer.monitoring.statistics.field_drift import field_drift
@@ -42,6 +46,7 @@ from model_deployer.monitoring.statistics.losses import decision_errors
 from model_deployer.monitoring.statistics.many_fields import budget, many_fields
 from model_deployer.monitoring.statistics.risk import Promise, risk
 from model_deployer.monitoring.statistics.unit_change import unit_change
+from model_deployer.training.export.reference_rows import MAX_WEEKS
 
 FILE = RESULTS / "monitoring.json"
 
@@ -51,6 +56,7 @@ YEARS: Mapping[World, int] = {
     "clustered": 200,
     "seasonal": 200,
     "wandering": 200,
+    "wandering, table of 30 days": 100,
     "hours": 20,
 }
 FIELDS = 10
@@ -59,7 +65,7 @@ FIELDS = 10
 TABLE_DAYS, DAYS_BEFORE, DAYS_AFTER, REPEATS = 120, 30, 60, 20
 
 #: The tests of a model.
-TESTS = ("fields", "predictions", "risk", "calibration", "exchangeability")
+TESTS = ("fields", "predictions", "combinations", "risk", "calibration")
 
 PROCESSES = 2
 
@@ -68,6 +74,9 @@ TOLERANCE, BIAS_TOLERANCE = 0.02, 0.02
 
 #: The rows of a day whose labels arrive, in years without a fault.
 LABELLED_ROWS = 100
+
+#: The rows of a day whose combinations are compared.
+COMBINED_ROWS = 500
 
 #: The decision is the label of interest if its probability is at least this.
 THRESHOLD = 0.5
@@ -166,6 +175,10 @@ def year_alarms(world: World, seed: int) -> list[str]:
         "fields": many_fields(fields, alphas["fields"]).alarm is not None,
         "predictions": predictions.alarm(alphas["predictions"]) is not None,
     } | _label_alarms(labelled, live)
+    table_days = TABLE_DAYS if world == "hours" else PERIODS[world][0]
+    coded = coded_days(world, table_days + 365, COMBINED_ROWS, random)
+    combinations = _combination_evidence(CODED_FIELDS, coded[:table_days], coded[table_days:])
+    alarms["combinations"] = combinations.alarm(alphas["combinations"]) is not None
     return [test for test, is_raised in alarms.items() if is_raised]
 
 
@@ -185,11 +198,9 @@ def _label_evidence(evaluated: LabelledRows, live: LabelledRows) -> dict[str, Ev
     """Return the evidence of each test that needs labels."""
     errors = _errors(live)
     promise = Promise(_errors(evaluated).mean, TOLERANCE)
-    scores = exchangeability(_errors(evaluated).means, errors.means, budget()["exchangeability"], seed=0)
     return {
         "risk": risk(errors, promise, budget()["risk"]).evidence,
         "calibration": calibration_evidence(live, BIAS_TOLERANCE),
-        "exchangeability": scores.evidence,
     }
 
 
@@ -226,11 +237,18 @@ def detection_days(fault: str, seed: int) -> Simulated:
     random = np.random.default_rng([seed, *fault.encode()])
     table = traffic(TABLE_DAYS, random)
     live = _with_fault(traffic(DAYS_BEFORE + DAYS_AFTER, random), fault, random)
-    fields = _field_evidence(table, live)
+    codes = _coded_fields(table, live)
+    fields = _field_evidence(table, live, codes)
     predictions = fields.pop("prediction")
     alphas = budget()
     many = many_fields(fields, alphas["fields"])
     evidence = {"fields": many.joint, "predictions": predictions}
+    coded = [CodedField(name, codes[name][2] - 1, name.startswith(("number", "distance"))) for name in _FIELDS]
+    evidence["combinations"] = _combination_evidence(
+        coded,
+        _coded_days(table.days, [codes[name][0] for name in _FIELDS]),
+        _coded_days(live.days, [codes[name][1] for name in _FIELDS]),
+    )
     evidence |= _label_evidence(_labelled(table, random), _labelled(live, random))
     periods = {test: _alarm_period(each, alphas[test]) for test, each in evidence.items()}
     at = periods["fields"]
@@ -260,8 +278,12 @@ def _labelled(rows: Rows, random: np.random.Generator) -> LabelledRows:
     return LabelledRows(expit(model_odds(rows)), labels, rows.days)
 
 
-def _field_evidence(table: Rows, live: Rows) -> dict[str, Evidence]:
-    """Return the evidence of the drift of each field, of the client, and of the prediction."""
+#: The fields of simulated rows.
+_FIELDS = (*(f"number {column}" for column in range(5)), "distance", "category 0", "category 1", "client")
+
+
+def _coded_fields(table: Rows, live: Rows) -> dict[str, tuple[Ints, Ints, int]]:
+    """Return the bins of each field, and of the prediction: of the table, of live rows, and how many there are."""
     numbers = {f"number {column}": (table.numbers[:, column], live.numbers[:, column]) for column in range(5)}
     numbers |= {"distance": (table.distance, live.distance), "prediction": (model_odds(table), model_odds(live))}
     codes: dict[str, tuple[Ints, Ints, int]] = {
@@ -269,10 +291,31 @@ def _field_evidence(table: Rows, live: Rows) -> dict[str, Evidence]:
     }
     codes |= {f"category {k}": (table.categories[:, k], live.categories[:, k], 6) for k in range(2)}
     codes["client"] = (table.client, live.client, CLIENTS)
+    return codes
+
+
+def _field_evidence(table: Rows, live: Rows, codes: Mapping[str, tuple[Ints, Ints, int]]) -> dict[str, Evidence]:
+    """Return the evidence of the drift of each field, of the client, and of the prediction."""
     return {
         name: field_drift(_spread(table.days, old, bins), _counts(live.days, new, bins)).evidence
         for name, (old, new, bins) in codes.items()
     }
+
+
+def _coded_days(days: Ints, codes: Sequence[Ints]) -> Codes:
+    """Return the first rows of each day, uint8 [days, rows, fields]."""
+    starts = np.searchsorted(days, np.unique(days))
+    rows = starts[:, None] + np.arange(COMBINED_ROWS)
+    return np.asarray(np.stack(codes, axis=-1)[rows], np.uint8)
+
+
+def _combination_evidence(fields: Sequence[CodedField], table: Codes, live: Codes) -> Evidence:
+    """Return the evidence that combinations of values changed; both are [days, rows, fields]."""
+    weeks = table[: len(table) // WEEK_DAYS * WEEK_DAYS].reshape(-1, WEEK_DAYS, *table.shape[1:])
+    kept = np.unique(np.linspace(0, len(weeks) - 1, MAX_WEEKS).round().astype(np.int64))
+    usual = UsualCombinations(fields, weeks[kept], len(table))
+    alpha = budget()["combinations"]
+    return exchangeability(usual.scores, usual.live_scores(live), alpha, seed=0, only_high=True).evidence
 
 
 def _codes(reference: Floats, values: Floats) -> Ints:

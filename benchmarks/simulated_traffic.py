@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
+from model_deployer.monitoring.statistics.combinations import CodedField
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: The edges of the deciles of a standard normal field.
 DECILES = ndtri(np.arange(1, 10) / 10)
 
-World = Literal["independent rows", "clustered", "seasonal", "wandering", "hours"]
+World = Literal["independent rows", "clustered", "seasonal", "wandering", "wandering, table of 30 days", "hours"]
 
 #: The number of periods of the training table, and of a year.
 PERIODS: Mapping[World, tuple[int, int]] = {
@@ -25,6 +27,7 @@ PERIODS: Mapping[World, tuple[int, int]] = {
     "clustered": (90, 365),
     "seasonal": (365, 365),
     "wandering": (365, 365),
+    "wandering, table of 30 days": (30, 365),
     "hours": (24 * 60, 24 * 365),
 }
 
@@ -33,6 +36,11 @@ DAY_EFFECT, CLIENT_EFFECT = 0.1, 0.5
 
 #: The number of clients in one hour, or of clients and hours in a day, that share something.
 CLUSTERS = 12
+
+#: The number of clients; the first ones have most of the traffic.
+CLIENTS = 20
+
+_CATEGORY_SHARES = np.array([[0.4, 0.25, 0.2, 0.1, 0.05], [0.3, 0.3, 0.2, 0.1, 0.1]])
 
 #: The rows of a day, and of an hour.
 DAY_ROWS, HOUR_ROWS = 1000, 60
@@ -65,7 +73,7 @@ def _levels(world: World, periods: int, random: np.random.Generator) -> Floats:
     if world == "seasonal":
         phase = random.uniform(0, 365)
         levels += 0.6 * np.sin(2 * np.pi * (time + phase) / 365) + 0.3 * (time % 7 >= 5)
-    if world == "wandering":
+    if world.startswith("wandering"):
         levels += _autoregressive(periods, random)
     return levels
 
@@ -86,6 +94,43 @@ def _counts(world: World, levels: Floats, random: np.random.Generator) -> Ints:
     means = levels[:, None] + effect * random.standard_normal((len(levels), clusters))
     shares = np.diff(ndtr(DECILES - means[..., None]).mean(axis=1), axis=1, prepend=0, append=1)
     return np.asarray(random.multinomial(rows, np.column_stack([0.99 * shares, np.full(len(levels), 0.01)])))
+
+
+#: The fields of :func:`coded_days`: numbers in bins of deciles, categories, and the client.
+CODED_FIELDS = (
+    *(CodedField(f"number {index}", len(DECILES) + 1, True) for index in range(6)),
+    *(CodedField(f"category {index}", bins, False) for index, bins in enumerate((6, 6, CLIENTS))),
+)
+
+
+def coded_days(world: World, days: int, rows: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the codes of the rows of days without a fault, uint8 [days, rows, fields].
+
+    The fields of a row depend on its client; two numbers are correlated. In ``seasonal``, levels and the correlation
+    have a year and weekends, and in ``wandering`` they remember nine tenths of the day before.
+    """
+    shares = 1 / np.arange(2, CLIENTS + 2)
+    client = random.choice(CLIENTS, (days, rows), p=shares / shares.sum())
+    values = random.standard_normal((days, rows, 6))
+    correlation = np.full(days, 0.3)
+    if world != "independent rows":
+        values += DAY_EFFECT * random.standard_normal((days, 1, 6))
+        values += CLIENT_EFFECT * np.random.default_rng(1).standard_normal((CLIENTS, 6))[client]
+        values += 0.2 * random.standard_normal((days, CLIENTS, 6))[np.arange(days)[:, None], client]
+    if world == "seasonal":
+        phases = random.uniform(0, 365, 7)
+        of_year = np.sin(2 * np.pi * (np.arange(days)[:, None] + phases) / 365)
+        is_weekend = np.arange(days) % 7 >= 5
+        values += (0.6 * of_year[:, :6] + 0.3 * is_weekend[:, None])[:, None]
+        correlation += 0.2 * of_year[:, 6] + 0.1 * is_weekend
+    if world.startswith("wandering"):
+        values += np.column_stack([_autoregressive(days, random) for _ in range(6)])[:, None]
+        correlation = np.tanh(correlation + 0.5 * _autoregressive(days, random))
+    values[..., 1] += correlation[:, None] * (values[..., 0] - values[..., 1])
+    codes = np.searchsorted(DECILES, values)
+    codes[random.random((days, rows)) < 0.01, 0] = len(DECILES) + 1
+    categories = [np.searchsorted(each.cumsum(), random.random(client.shape)).clip(0, 4) for each in _CATEGORY_SHARES]
+    return np.concatenate([codes, np.stack([*categories, client], axis=-1)], axis=-1).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -115,10 +160,6 @@ class Rows:
 
 _WEIGHTS = np.array([0.8, 0.6, -0.5, 0.4, 0.0])
 _CATEGORY_EFFECTS = np.array([[0.0, 0.5, -0.5, 0.8, -0.8, 0.0], [0.3, 0.0, -0.3, 0.6, 0.0, 0.0]])
-_CATEGORY_SHARES = np.array([[0.4, 0.25, 0.2, 0.1, 0.05], [0.3, 0.3, 0.2, 0.1, 0.1]])
-
-#: The number of clients; the first ones have most of the traffic.
-CLIENTS = 20
 
 
 def traffic(days: int, random: np.random.Generator) -> Rows:
@@ -181,6 +222,16 @@ def _more_labels(rows: Rows, random: np.random.Generator) -> Rows:
     return replace(rows, odds=rows.odds + np.log(2)).only(is_kept)
 
 
+def _correlated(rows: Rows, random: np.random.Generator) -> Rows:
+    """The values of a field are given to other rows of the same day: its margin is the same, to the last digit."""
+    values = rows.numbers[:, 4].copy()
+    wanted = 0.5 * rows.numbers[:, 0] + random.standard_normal(len(values))
+    for day in np.unique(rows.days):
+        of_day = np.flatnonzero(rows.days == day)
+        values[of_day[np.argsort(wanted[of_day])]] = np.sort(values[of_day])
+    return _with_number(rows, 4, values)
+
+
 #: The planted faults, by name.
 FAULTS: Mapping[str, Fault] = {
     "a field is missing": lambda rows, _: _with_number(rows, 0, np.nan),
@@ -194,5 +245,6 @@ FAULTS: Mapping[str, Fault] = {
     "probabilities are too extreme (slope 0.6)": lambda rows, _: replace(rows, odds=0.6 * rows.odds),
     "twice as many labels of interest": _more_labels,
     "a field is frozen": lambda rows, _: _with_number(rows, 2, 0.1),
+    "two fields become correlated (0.45), each alone as before": _correlated,
     "the rows of the largest client are dropped": lambda rows, _: rows.only(rows.client > 0),
 }

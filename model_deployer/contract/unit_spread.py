@@ -6,7 +6,7 @@ assumed to cover the seasons. A weekday is part of the noise.
 
 - The part of the range of levels that noise alone explains is left out, at most as much as a confidence limit allows.
 - A table shorter than a year has not seen all levels of a year. Its range grows with the square root of the time, as
-  that of a random walk does, and by :data:`MARGIN`.
+  that of a random walk does, by :data:`MARGIN`, and by a confidence limit: a few weeks hardly say how far weeks differ.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
     variance = (residuals**2).sum(axis=0) / freedom
     levels = anscombe(usual_rows * levels, usual_rows)
     center, extent = _range_of_levels(levels, variance / window, units // window)
-    extent = np.maximum(range_growth(units, year) * extent, 2 * np.sqrt(variance / units))
+    extent = np.maximum(range_growth(units, window, year) * extent, 2 * np.sqrt(variance / units))
     return UnitSpread(
         lowest=center - extent,
         highest=center + extent,
@@ -107,14 +107,19 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
     )
 
 
-def range_growth(units: int, year: int = _YEAR_DAYS) -> float:
+def range_growth(units: int, window: int = WINDOW, year: int = _YEAR_DAYS) -> float:
     """Return how many times as wide the range of levels of a year is as that of a table: another year differs.
 
     Args:
         units: The number of units of the table.
+        window: The number of units that show a level.
         year: The number of periods for which the range has to hold.
     """
-    return float((1 + MARGIN) * np.sqrt(max(1, year / units)))
+    if units >= year:
+        return 1 + MARGIN
+    # A few levels in a row may be alike by chance.
+    doubt = _upper_factor(max(1, units // window - 1))
+    return float((1 + MARGIN) * np.sqrt(doubt * year / units))
 
 
 def _levels(counts: Ints, rows: Ints, window: int, usual_rows: float) -> Floats:

@@ -9,7 +9,7 @@ from model_deployer.contract.number_format import percent
 from model_deployer.contract.unit_spread import Dispersion
 
 #: The groups of tests that have a part of the budget of false alarms.
-TestGroup = Literal["risk", "fields", "predictions", "calibration"]
+TestGroup = Literal["risk", "fields", "predictions", "combinations", "calibration"]
 
 #: What is wrong with the values of a field: they are missing; the table does not have them; they are out of the range
 #: of the contract; all are the same; they are in another unit; or the service refuses them.
@@ -116,6 +116,98 @@ class Movement(JsonObject):
             f"{self.about}: '{self.bin}' has {percent(self.share)} of the rows, and "
             f"{percent(low)} to {percent(high)} on days like those of the table"
         )
+
+
+class CombinationShift(JsonObject):
+    """Two fields whose values do not occur together as in the table.
+
+    Attributes:
+        fields: The names of the fields.
+        about: What is correlated, for people: the values of a number, or a value of a category.
+        correlation: The correlation since the change, from -1 to 1.
+        expected: The lowest and highest correlation in the weeks of the table, with a margin.
+    """
+
+    fields: tuple[str, str]
+    about: str
+    correlation: float
+    expected: tuple[float, float]
+
+    @property
+    def text(self) -> str:
+        """What moved, as a sentence without a full stop."""
+        low, high = self.expected
+        return (
+            f"{self.about} have a correlation of {self.correlation:.2f}, and {low:.2f} to {high:.2f} in weeks like "
+            "those of the table"
+        )
+
+
+class LiveCombinations(JsonObject):
+    """Whether values occur together as they do in the table, whatever each field does alone.
+
+    Attributes:
+        reason: Why that is not known; None if it is.
+        fields: The names of the fields that are compared.
+        days: The number of days that count: those with enough rows.
+        rows_a_day: The rows of a day that are compared.
+        table_days: The days of the table that they are compared with.
+        has_moved: Whether the combinations moved, within the budget of false alarms.
+        is_over: Whether they moved, and the last days are as before again.
+        since: The day with which the change most probably began; None if they have not moved.
+        log10_e: The common logarithm of the e-value against "days of the table and live days are exchangeable"; at its
+            alarm if there is one.
+        shifts: The pairs of fields that moved most since then.
+        scores: The score of each day that counts: how unusual its most unusual correlation is, in units of the noise of
+            days.
+        usual_score: The score that 95 % of the days of the table do not exceed; None if it is not known.
+    """
+
+    reason: str | None
+    fields: tuple[str, ...] = ()
+    days: int = 0
+    rows_a_day: int = 0
+    table_days: int = 0
+    has_moved: bool = False
+    is_over: bool = False
+    since: date | None = None
+    log10_e: float = 0.0
+    shifts: tuple[CombinationShift, ...] = ()
+    scores: tuple[tuple[date, float], ...] = ()
+    usual_score: float | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether they moved, and are not as before again."""
+        return self.has_moved and not self.is_over
+
+
+class SeparatingField(JsonObject):
+    """A field that tells live rows from rows of the table.
+
+    Attributes:
+        name: The name of the field.
+        drop: How much the AUC falls if its values are shuffled.
+    """
+
+    name: str
+    drop: float
+
+
+class Separation(JsonObject):
+    """How well a classifier tells the rows of the last week from rows of the table, over all fields together.
+
+    Attributes:
+        reason: Why that is not known; None if it is.
+        auc: The area under the ROC curve, with its interval: 0.5 if the rows are alike, 1 if they never are.
+        usual: The same for the last week of the table and its other weeks; None if that is not known.
+        fields: The fields that matter most, the most important first.
+    """
+
+    reason: str | None
+    auc: Interval | None = None
+    usual: float | None = None
+    fields: tuple[SeparatingField, ...] = ()
 
 
 class LiveRisk(JsonObject):
@@ -304,6 +396,8 @@ class Observation(JsonObject):
         faults: The fields whose values are broken.
         fields: The fields that are watched, the largest e-value first.
         predictions: The predictions that are watched, the largest e-value first.
+        combinations: Whether values occur together as in the table.
+        separation: Which way the last week moved, over all fields together; None as long as nothing moved.
         unwatched: Why each of the other fields is not watched.
         regime: The share of the rows of the last week in which any number is outside of the table's range; None if no
             number is captured.
@@ -324,6 +418,8 @@ class Observation(JsonObject):
     faults: tuple[DataFault, ...]
     fields: tuple[Movement, ...]
     predictions: tuple[Movement, ...]
+    combinations: LiveCombinations
+    separation: Separation | None
     unwatched: Mapping[str, str]
     regime: float | None
     labels: Labels

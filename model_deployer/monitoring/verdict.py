@@ -8,13 +8,13 @@ The rules, the first one that holds:
 3. The risk is above its promise: **recalibrate** if probabilities are wrong and the ranking holds; else **keep** if a
    training costs more than it saves in a year, as model.yaml states its cost, or **retrain**.
 4. Probabilities are wrong: **recalibrate** if the ranking holds, **retrain** if it is worse, else **ask a person**.
-5. Fields or predictions moved: **keep** if labels, or estimates with shown calibration, say that the risk is quiet,
-   else **ask a person**.
+5. Fields, predictions, or combinations of values moved: **keep** if labels, or estimates with shown calibration, say
+   that the risk is quiet, else **ask a person**.
 6. Otherwise: **keep**.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
@@ -40,6 +40,9 @@ MAX_PAYBACK_DAYS = 365.0
 
 #: The figures that a verdict lists at most of one kind.
 _MAX_LISTED = 5
+
+#: The pairs of fields that a verdict lists at most.
+_MAX_SHIFTS = 2
 
 
 class EvidenceLine(JsonObject):
@@ -250,10 +253,17 @@ def _wrong_probabilities(observed: Observation) -> _Finding | None:
 
 def _moved(observed: Observation) -> _Finding | None:
     moved = [each for each in (*observed.fields, *observed.predictions) if each.has_moved and not each.is_over]
-    if not moved:
+    combinations = observed.combinations
+    if moved:
+        since, text = _since(moved), f"{moved[0].text}."
+        names = _listed([each.about for each in moved])
+    elif combinations.is_current:
+        since, names = combinations.since, "combinations of values"
+        text = "Each field alone is as usual, but rows combine values as the table does not."
+        if combinations.shifts:
+            text += f" {combinations.shifts[0].text}."
+    else:
         return None
-    since, text = _since(moved), f"{moved[0].text}."
-    names = _listed([each.about for each in moved])
     if _is_quiet_since(observed, since):
         headline = f"Keep the model: {names} moved, and its errors are as rare as promised."
         return _Finding("keep", headline, text, since, [])
@@ -310,7 +320,25 @@ def _evidence(observed: Observation) -> list[EvidenceLine]:
         lines.append(
             EvidenceLine(statistic=f"drift of {movement.about}", figure=figure, text=f"{movement.text}.{over}")
         )
-    return lines
+    return [*lines, *_joint_evidence(observed)]
+
+
+def _joint_evidence(observed: Observation) -> Iterator[EvidenceLine]:
+    """Yield the figures of all fields together."""
+    combinations, separation = observed.combinations, observed.separation
+    if combinations.has_moved:
+        over = " It is over." if combinations.is_over else ""
+        texts = [f"{shift.text}." for shift in combinations.shifts[:_MAX_SHIFTS]]
+        figure = f"e-value {e_text(combinations.log10_e)}"
+        yield EvidenceLine(statistic="combinations of values", figure=figure, text=f"{' '.join(texts)}{over}")
+    if separation and separation.auc:
+        area = separation.auc
+        usual = f"a week of the table itself: {number(separation.usual, 2)}" if separation.usual is not None else ""
+        names = _listed([f"'{field.name}'" for field in separation.fields])
+        by = f", most by {names}" if names else ""
+        text = f"A classifier tells the last week from the table{by}; {usual}."
+        figure = f"AUC {number(area.value, 2)} ({_interval_text(area.low, area.high)})"
+        yield EvidenceLine(statistic="last week against the table", figure=figure, text=text)
 
 
 _RANKING = {"held": "as good as promised", "worse": "worse than promised", "not known yet": "not known well enough yet"}
@@ -318,7 +346,9 @@ _RANKING = {"held": "as good as promised", "worse": "worse than promised", "not 
 
 def e_text(log10_e: float) -> str:
     """Return an e-value for people: 0.4, 25, 10^12."""
-    return f"10^{log10_e:.0f}" if log10_e >= 4 else number(10**log10_e, 2)
+    if log10_e >= 4:
+        return f"10^{log10_e:.0f}"
+    return f"{10**log10_e:,.0f}" if log10_e >= 1 else number(10**log10_e, 2)
 
 
 def _waiting(observed: Observation, since: date | None, version: str) -> Waiting:

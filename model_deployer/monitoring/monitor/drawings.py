@@ -5,7 +5,14 @@ from datetime import date
 from html import escape
 
 from model_deployer.contract.number_format import number, percent
-from model_deployer.monitoring.observation import Alarm, DayRecord, LiveRisk, Movement
+from model_deployer.monitoring.observation import (
+    Alarm,
+    CombinationShift,
+    DayRecord,
+    LiveCombinations,
+    LiveRisk,
+    Movement,
+)
 from model_deployer.training.report.html_elements import Html
 
 #: The size of the timeline, and the height of its two parts, in units of the drawing.
@@ -52,6 +59,47 @@ def then_and_now(movement: Movement) -> Html:
         parts.append(_title(label, top, width - label, row, f"{name}: {text}"))
         parts.append(_text(label + (width - label - 56) * max(then, now) / highest + 5, top + 13, percent(now), ""))
     return _svg(width, len(pairs) * row + 8, f"Shares of {movement.about}, in the table and now", parts)
+
+
+def unusual_days(combinations: LiveCombinations) -> Html:
+    """Draw the score of each day, and what most days of the table do not exceed."""
+    width, height, bottom = _WIDTH, 150, 122
+    usual, scores = combinations.usual_score or 0.0, combinations.scores
+    highest = 1.1 * max([usual, *(score for _, score in scores)], default=1) or 1
+    step = (width - _LEFT - _RIGHT) / max(1, len(scores))
+    parts = [
+        _line(_LEFT, bottom, width - _RIGHT, bottom, "axis"),
+        _line(_LEFT, bottom * (1 - usual / highest), width - _RIGHT, bottom * (1 - usual / highest), "limit"),
+        _text(_LEFT - 8, bottom * (1 - usual / highest) + 4, number(usual, 2), "end"),
+        _text(_LEFT - 8, bottom + 4, "0", "end"),
+    ]
+    every = max(1, -(-len(scores) // 7))
+    for index, (day, score) in enumerate(scores):
+        x, y = _LEFT + (index + 0.5) * step, bottom * (1 - score / highest)
+        has_moved = combinations.since is not None and day >= combinations.since
+        parts.append(f'<circle class="{"above" if has_moved else "below"}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>')
+        parts.append(_title(x - step / 2, 0, step, bottom, f"{day}: {number(score, 3)}"))
+        if index % every == 0:
+            parts.append(_text(x, bottom + 20, f"{day:%d %b}", "middle"))
+    return _svg(width, height, f"How unusual the combinations of {len(scores)} days are", parts)
+
+
+def correlation(shift: CombinationShift) -> Html:
+    """Draw a correlation on a scale from -1 to 1, with the range of the table."""
+    width, left, right, middle = 360, 14, 346, 22
+    scale = (right - left) / 2
+
+    def place(value: float) -> float:
+        return left + scale * (1 + value)
+
+    low, high = map(place, shift.expected)
+    parts = [
+        _line(left, middle, right, middle, "axis"),
+        _rect(low, middle - 7, max(2, high - low), 14, "then"),
+        f'<circle class="now" cx="{place(shift.correlation):.1f}" cy="{middle}" r="6"/>',
+        *(_text(place(value), 48, f"{value:g}", "middle") for value in (-1, 0, 1)),
+    ]
+    return _svg(width, 54, f"Correlation of {shift.about}, in the table and now", parts)
 
 
 def delay_curve(points: Sequence[tuple[float, float]]) -> Html:

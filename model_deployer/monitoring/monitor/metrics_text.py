@@ -36,7 +36,16 @@ def metrics_text(report: MonitorReport) -> str:
     one.add("missing_share", "The share of missing values of a field in the last days.", ["field"])
     for movement in observed.fields:
         one.set("missing_share", movement.now.get("missing", 0.0), movement.name)
+    separation = observed.separation
     figures = {
+        "combinations_log10_e": (
+            "The common logarithm of the e-value of combinations of values.",
+            None if observed.combinations.reason else observed.combinations.log10_e,
+        ),
+        "separation_auc": (
+            "The AUC of a classifier between rows of the last week and of the table.",
+            separation.auc.value if separation and separation.auc else None,
+        ),
         "risk_log10_e": ("The common logarithm of the e-value against the promised risk.", risk.log10_e),
         "risk_promised": ("The mean loss that the evaluation promises.", risk.promised),
         "risk_limit": ("The highest mean loss that keeps the promise.", risk.limit),

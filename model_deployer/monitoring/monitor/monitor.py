@@ -17,13 +17,16 @@ from model_deployer.monitoring.monitor.estimated_risk import estimated_risk
 from model_deployer.monitoring.monitor.label_shares import label_shares
 from model_deployer.monitoring.monitor.labelled_rows import labelled_rows
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
+from model_deployer.monitoring.monitor.live_combinations import live_combinations
 from model_deployer.monitoring.monitor.live_risk import live_risk
 from model_deployer.monitoring.monitor.movements import RECENT_DAYS, by_name, movements, outside
 from model_deployer.monitoring.monitor.row_losses import row_loss
+from model_deployer.monitoring.monitor.separation import separation
 from model_deployer.monitoring.monitor.slice_risks import slice_risks
+from model_deployer.monitoring.monitor.table_rows import table_rows
 from model_deployer.monitoring.monitor.timeline import timeline
 from model_deployer.monitoring.monitor.watched import Watched, watched_fields, watched_predictions
-from model_deployer.monitoring.observation import Observation, TrafficSummary
+from model_deployer.monitoring.observation import LiveCombinations, Observation, TrafficSummary
 from model_deployer.monitoring.statistics.many_fields import ALPHA, SHARES, budget
 from model_deployer.monitoring.traffic.traffic import Traffic, read_traffic
 from model_deployer.monitoring.traffic.traffic_files import TrafficFiles, Window
@@ -124,8 +127,9 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         raise DataError(f"{artifact.tag} has not answered any captured row in this time; versions that have: {others}")
     days = complete_days(answered["time"], traffic.now)
     rows, refusals = days.of(answered), days.of(traffic.refusals)
-    parts = _budget(options.alpha)
     watched, unwatched = watched_fields(artifact, rows.columns)
+    compared = table_rows(artifact, watched, rows, days)
+    parts = _budget(options.alpha, has_rows=not isinstance(compared, str))
     fields = movements(watched, rows, days, "fields", parts["fields"])
     predictions = movements(
         watched_predictions(artifact, rows.columns), rows, days, "predictions", parts["predictions"]
@@ -133,17 +137,26 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
     labelled, loss = labelled_rows(rows, traffic.labels, days, traffic.now), row_loss(artifact)
     risk, risk_alarm = live_risk(loss, labelled.rows, days, parts["risk"])
     calibration, calibration_alarm = live_calibration(artifact, labelled.rows, days, parts["calibration"])
-    alarms = filter(None, (fields.alarm, predictions.alarm, risk_alarm, calibration_alarm))
+    if isinstance(compared, str):
+        combinations, combinations_alarm = LiveCombinations(reason=compared), None
+    else:
+        by_field = {each.name: each for each in watched}
+        combinations, combinations_alarm = live_combinations(compared, by_field, days, parts["combinations"])
+    raised = (fields.alarm, predictions.alarm, combinations_alarm, risk_alarm, calibration_alarm)
+    alarms = sorted(filter(None, raised), key=lambda alarm: alarm.raised)
+    has_moved = any(alarm.group in _MOVING and not alarm.is_over for alarm in alarms)
     moved = by_name(fields.each)
     return Observation(
         made=traffic.now,
         traffic=_summary(traffic, rows, days),
         alpha=options.alpha,
         budget=parts,
-        alarms=tuple(sorted(alarms, key=lambda alarm: alarm.raised)),
+        alarms=tuple(alarms),
         faults=data_faults([each for each in watched if moved], moved, rows, refusals, days),
         fields=fields.each,
         predictions=predictions.each,
+        combinations=combinations,
+        separation=separation(compared, days) if has_moved and not isinstance(compared, str) else None,
         unwatched=unwatched,
         regime=_regime(watched, rows, days),
         labels=labelled.labels,
@@ -156,9 +169,13 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
     )
 
 
-def _budget(alpha: float) -> dict[str, float]:
-    """Return the part of each group of tests; exchangeability, which needs the rows of the table, has none."""
-    return budget(alpha, {name: share for name, share in SHARES.items() if name != "exchangeability"})
+#: The groups of tests that say that rows are not as in the table.
+_MOVING = ("fields", "predictions", "combinations")
+
+
+def _budget(alpha: float, has_rows: bool) -> dict[str, float]:
+    """Return the part of each group of tests; combinations, which need rows of the table, have none without them."""
+    return budget(alpha, {name: share for name, share in SHARES.items() if has_rows or name != "combinations"})
 
 
 def _last_version(name: str, traffic: Traffic) -> str:

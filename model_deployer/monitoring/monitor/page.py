@@ -1,9 +1,16 @@
 """The page of a monitor, for the people who have to decide: the verdict first, then what it rests on."""
 
 from model_deployer.contract.number_format import count, minute, number, percent
-from model_deployer.monitoring.monitor.drawings import delay_curve, then_and_now, timeline, versions
+from model_deployer.monitoring.monitor.drawings import (
+    correlation,
+    delay_curve,
+    then_and_now,
+    timeline,
+    unusual_days,
+    versions,
+)
 from model_deployer.monitoring.monitor.monitor import MonitorReport
-from model_deployer.monitoring.observation import Interval, Movement, Observation
+from model_deployer.monitoring.observation import CombinationShift, Interval, Movement, Observation, Separation
 from model_deployer.monitoring.verdict import e_text
 from model_deployer.training.report.html_elements import (
     Html,
@@ -41,6 +48,7 @@ def page(report: MonitorReport) -> str:
             _timeline(observed),
             _performance(observed),
             _moved(observed),
+            _combinations(observed),
             _labels(observed),
             _fields(observed),
             _unwatched(observed),
@@ -94,11 +102,14 @@ def _cards(report: MonitorReport) -> Html:
     so_far = number(waiting.so_far, 3) if waiting.so_far is not None else "none known"
     moved = sum(each.has_moved and not each.is_over for each in (*observed.fields, *observed.predictions))
     watched = len(observed.fields) + len(observed.predictions)
+    combinations = observed.combinations
+    together = "not known" if combinations.reason else "moved" if combinations.is_current else "as usual"
     cards = (
         (recent, f"mean {risk.loss} lately, {limit}"),
         (cost, f"{waiting.unit} a day, the cost of waiting"),
         (so_far, f"{waiting.unit} so far, more than promised"),
         (f"{moved} of {watched}", "fields and predictions moved"),
+        (together, "combinations of values"),
     )
     return element(
         "div",
@@ -175,13 +186,64 @@ def _moved(observed: Observation) -> Html | None:
     worst = [each for each in (*observed.fields, *observed.predictions) if each.has_moved][:_MAX_PICTURES]
     if not worst:
         return None
-    keys = element(
+    return section(
+        "What moved", _then_and_now_keys(), element("div", *(_picture(each) for each in worst), css_class="pictures")
+    )
+
+
+def _then_and_now_keys() -> Html:
+    return element(
         "p",
         element("span", element("i", css_class="then"), "in the table", css_class="key"),
         element("span", element("i", css_class="now"), "now", css_class="key"),
         css_class="soft keys",
     )
-    return section("What moved", keys, element("div", *(_picture(each) for each in worst), css_class="pictures"))
+
+
+def _combinations(observed: Observation) -> Html:
+    combinations, separation = observed.combinations, observed.separation
+    if combinations.reason:
+        text = f"Whether values occur together as in the table is not known: {combinations.reason}."
+        return section("Combinations of values", element("p", text, css_class="soft"))
+    state = "moved, and are as before again" if combinations.is_over else "moved"
+    heading = f"They {state if combinations.has_moved else 'are as in the table'}. "
+    about = (
+        "Each point is a day: how unusual its most unusual correlation of two fields is, in units of the noise. "
+        f"Of {combinations.table_days} days of the table, 95 % are below the line. "
+        f"{combinations.rows_a_day:,} rows of a day count. E-value {e_text(combinations.log10_e)}."
+    )
+    shifts = [_shift(shift) for shift in combinations.shifts]
+    return section(
+        "Combinations of values",
+        element("p", element("b", heading), about),
+        element("div", unusual_days(combinations), css_class="wide drawing") if combinations.scores else Html(),
+        join([_then_and_now_keys(), element("div", *shifts, css_class="pictures")]) if shifts else Html(),
+        _separation(separation) if separation else Html(),
+    )
+
+
+def _shift(shift: CombinationShift) -> Html:
+    heading = element("h3", shift.about)
+    return element("div", heading, correlation(shift), element("p", f"{shift.text}.", css_class="soft"))
+
+
+def _separation(separation: Separation) -> Html:
+    if separation.auc is None:
+        text = f"No classifier compares the last week with the table: {separation.reason}."
+        return element("p", text, css_class="soft")
+    usual = f", and the last week of the table itself with {number(separation.usual, 2)}" if separation.usual else ""
+    text = (
+        f"A classifier tells rows of the last week from rows of the table with an AUC of {_interval(separation.auc)}"
+        f"{usual}; 0.5 means that they are alike. These fields matter most to it."
+    )
+    rows = [(field.name, number_cell(number(field.drop, 2))) for field in separation.fields]
+    return join(
+        [
+            element("h3", "The last week against the table"),
+            element("p", text),
+            table(("field", "AUC lost without it"), rows) if rows else Html(),
+        ]
+    )
 
 
 def _picture(movement: Movement) -> Html:
@@ -294,7 +356,7 @@ section > :last-child { margin-bottom: 0; }
 .badge { font-size: .8rem; font-weight: 700; letter-spacing: .04em; text-transform: uppercase; color: var(--state); }
 .bad { color: var(--bad); font-weight: 600; }
 .good { color: var(--good); font-weight: 600; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .9rem; margin: 1.1rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .9rem; margin: 1.1rem 0; }
 .card { background: var(--sheet); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1.1rem; }
 .card b { display: block; font-size: 1.6rem; line-height: 1.3; font-weight: 600; color: var(--accent);
   font-variant-numeric: tabular-nums; }

@@ -83,7 +83,11 @@ def domain_classifier(
         raise ValueError(f"Expected at least {FOLDS} blocks of the table and of live traffic.")
     random = np.random.default_rng(seed)
     rows = _together(_limited(reference, random), _limited(live, random))
-    scores, shuffled = _cross_fitted(rows, _Fitting(model, seed), random)
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 (comes with scikit-learn)
+
+    # Threads of small trees wait for each other longer than they work.
+    with threadpool_limits(1):
+        scores, shuffled = _cross_fitted(rows, _Fitting(model, seed), random)
     is_live, is_reference = rows.is_live, 1 - rows.is_live
     area = bootstrapped(lambda some: auc(scores[some], is_live[some], is_reference[some]), rows.blocks, 0.05, seed)
     drops = [area.value - auc(column, is_live, is_reference) for column in shuffled]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_deployer.monitoring.statistics.evidence import YEAR_DAYS, Alarm, Evidence, Floats, mixed_evidence
+from model_deployer.monitoring.statistics.evidence import Alarm, Evidence, Floats, mixed_evidence
 
 #: Bets of p ** (power - 1), and the lowest p-value that they pay for: a score pays at most 8 times the bet.
 POWERS, LOWEST_P = (0.5, 0.2), 0.01
@@ -37,7 +37,7 @@ class Exchangeability:
 
 
 def exchangeability(
-    reference: Floats, live: Floats, alpha: float, seed: int, horizon: int = YEAR_DAYS
+    reference: Floats, live: Floats, alpha: float, seed: int, *, only_high: bool = False
 ) -> Exchangeability:
     """Return the evidence that live scores are not exchangeable with the reference.
 
@@ -47,7 +47,7 @@ def exchangeability(
         live: The live scores, float64 [scores], in order of time, computed as those of the reference.
         alpha: The largest probability of a false alarm, from the beginning or an alarm on.
         seed: The seed that breaks ties.
-        horizon: The number of scores of a budget of false alarms: 365 for days, more for rows.
+        only_high: Whether only scores above the earlier ones count.
     """
     random = np.random.default_rng(seed)
     ties = random.random(len(live))
@@ -56,7 +56,7 @@ def exchangeability(
     known, begin = reference, 0
     while begin < len(live):
         p_values[begin:] = conformal_p_values(known, live[begin:], ties[begin:])
-        evidence = mixed_evidence(_log_bets(p_values[begin:]), horizon)
+        evidence = mixed_evidence(_log_bets(p_values[begin:], only_high))
         logs[begin:], starts[begin:] = evidence.log_values, evidence.starts + begin
         alarm = evidence.alarm(alpha)
         if alarm is None:
@@ -85,9 +85,9 @@ def conformal_p_values(reference: Floats, live: Floats, ties: Floats) -> Floats:
     return p_values
 
 
-def _log_bets(p_values: Floats) -> Floats:
-    """Return the logarithm of the factor of each bet on low, and on high p-values, [scores, bets]."""
-    both = np.stack([p_values, 1 - p_values], axis=1)[..., None]
+def _log_bets(p_values: Floats, only_low: bool) -> Floats:
+    """Return the logarithms of bets on low, and unless ``only_low`` on high p-values, [scores, bets]."""
+    both = np.stack([p_values] if only_low else [p_values, 1 - p_values], axis=1)[..., None]
     powers = np.array(POWERS)
     power_bets = np.log(powers) + (powers - 1) * np.log(np.maximum(both, LOWEST_P))
     slope_bets = np.log1p(np.array(SLOPES) * (1 - 2 * both))

@@ -23,7 +23,7 @@ SHARES: Mapping[str, float] = {
     "fields": 0.2,
     "predictions": 0.2,
     "calibration": 0.1,
-    "exchangeability": 0.1,
+    "combinations": 0.1,
 }
 
 

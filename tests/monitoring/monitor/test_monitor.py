@@ -11,7 +11,9 @@ from model_deployer.api import Model
 from model_deployer.contract.errors import DataError
 from model_deployer.monitoring.monitor.days import Days, complete_days
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
+from model_deployer.monitoring.monitor.messages import message, news
 from model_deployer.monitoring.monitor.metrics_text import metrics_text
+from model_deployer.monitoring.monitor.monitor import MonitorReport
 from model_deployer.monitoring.monitor.monitor import report as report_of
 from model_deployer.monitoring.monitor.page import page
 from model_deployer.monitoring.monitor.watched import effective_counts
@@ -234,3 +236,103 @@ def test_probabilities_that_are_right_again_are_over(parcel_model: Model, last_b
     assert live is not None and alarm is not None
     assert alarm.since == CHANGE
     assert alarm.is_over == (last_bad_day == 40) != live.has_shifted
+
+
+def with_weights_that_follow_distances(rows: pl.DataFrame) -> pl.DataFrame:
+    """Weights are given to other rows of the same day: each field alone has the same values."""
+    random = np.random.default_rng(5)
+    days = []
+    for day in rows.partition_by("day", maintain_order=True):
+        wanted = np.argsort(day["distance"].rank().to_numpy() / len(day) + 0.5 * random.random(len(day)))
+        weights = np.empty(len(day))
+        weights[wanted] = day["weight"].sort().to_numpy()
+        days.append(day.with_columns(weight=pl.Series(weights)))
+    return pl.concat(days)
+
+
+#: Only combinations of values change, and no label says what that does.
+COMBINED = World(real=with_weights_that_follow_distances, labelled_days=parcels.CHANGE)
+
+
+@pytest.fixture(scope="module")
+def combined(parcel_model: Model, tmp_path_factory: pytest.TempPathFactory) -> MonitorReport:
+    """A world in which only combinations of values change."""
+    store = tmp_path_factory.mktemp("combined")
+    parcels.write_traffic(store, parcel_model, COMBINED)
+    return parcels.watched(parcel_model, store)
+
+
+def test_changed_combinations_are_named_although_each_field_is_as_usual(combined: MonitorReport) -> None:
+    observed = combined.observed
+    assert not any(field.has_moved for field in observed.fields)
+    combinations = observed.combinations
+    assert (combinations.has_moved, combinations.is_over, combinations.since) == (True, False, CHANGE)
+    assert (combinations.rows_a_day, combinations.days, combinations.table_days) == (300, parcels.TRAFFIC_DAYS, 84)
+    shift = combinations.shifts[0]
+    assert shift.fields == ("distance", "weight")
+    assert shift.expected[0] < 0 < shift.expected[1] < 0.3 < shift.correlation
+    alarm = next(alarm for alarm in observed.alarms if alarm.group == "combinations")
+    assert (alarm.name, alarm.since) == ("distance and weight", CHANGE)
+    separation = observed.separation
+    assert separation is not None
+    assert separation.auc is not None
+    assert separation.usual is not None
+    assert separation.auc.low is not None
+    assert separation.usual < separation.auc.low
+    assert {field.name for field in separation.fields[:2]} == {"distance", "weight"}
+
+
+def test_everything_that_is_delivered_has_the_combinations(combined: MonitorReport) -> None:
+    text = page(combined)
+    assert "Correlation of distance and weight, in the table and now" in text
+    assert "How unusual the combinations of 40 days are" in text
+    metrics = metrics_text(combined)
+    assert 'model_monitor_alarm{group="combinations",model="parcels",version="1.0.0"} 1.0' in metrics
+    assert "model_monitor_separation_auc" in metrics
+    assert "parcels:1.0.0" in str(message(combined, "slack"))
+    assert [name for name in news(combined) if "combinations alarm" in name]
+    assert any(line.statistic == "combinations of values" for line in combined.verdict.evidence)
+
+
+def test_a_model_without_rows_of_its_table_says_so(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    artifact = parcel_model.artifact
+    older = Model(type(artifact)(artifact.path, artifact.manifest))
+    older.artifact.__dict__["reference_rows"] = None
+    report = parcels.watched(older, tmp_path)
+    assert "reference_rows.npz" in (report.observed.combinations.reason or "")
+    assert "combinations" not in report.observed.budget
+    assert sum(report.observed.budget.values()) == pytest.approx(0.05)
+    assert "reference_rows.npz" in page(report)
+
+
+def test_few_captured_rows_have_no_combinations(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    for file in (tmp_path / "traffic").rglob("*.parquet"):
+        pl.read_parquet(file).head(10).write_parquet(file)
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.observed.combinations.reason == "most days have fewer than 50 captured rows"
+
+
+def test_rows_that_are_captured_more_often_count_less(parcel_model: Model, tmp_path: Path) -> None:
+    """Heavy and far parcels are captured ten times as often: with their weights, they are as frequent as ever."""
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0, weight=1.0))
+    often = rows.filter((pl.col("weight") > 8) & (pl.col("distance") > 80))["request_id"].implode()
+    for file in (tmp_path / "traffic").rglob("*.parquet"):
+        part = pl.read_parquet(file).with_columns(is_often=pl.col("request_id").is_in(often))
+        copies = [part, *([part.filter("is_often")] * 9)]
+        weight = pl.when("is_often").then(0.1).otherwise(1.0)
+        pl.concat(copies).with_columns(weight=weight).drop("is_often").sort("time").write_parquet(file)
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.observed.combinations.reason is None
+    assert not report.observed.combinations.has_moved
+
+
+def test_evidence_of_the_past_does_not_change_with_a_new_day(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    scores = []
+    for days in (20, 21):
+        traffic = read_traffic(open_files(str(tmp_path)), "parcels", now=START + timedelta(days=days, hours=4))
+        scores.append(report_of(parcel_model.artifact, traffic).observed.combinations.scores)
+    assert len(scores[1]) == len(scores[0]) + 1
+    assert scores[1][:-1] == scores[0]

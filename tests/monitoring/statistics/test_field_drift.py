@@ -46,8 +46,23 @@ def test_a_season_of_the_table_is_not_drift() -> None:
 
 
 def test_a_season_that_the_table_lacks_is_drift() -> None:
-    spread = spread_of_units(traffic(90, 0, season(90)))
-    assert field_drift(spread, traffic(365, 1, season(365, 90))).evidence.alarm(0.01)
+    """The days of a summer hardly differ, and say nothing of a winter."""
+    spread = spread_of_units(traffic(90, 0, season(90, 45)))
+    assert field_drift(spread, traffic(365, 1, season(365, 135))).evidence.alarm(0.01)
+
+
+@pytest.mark.parametrize("days", [30, 60, 120])
+def test_a_short_table_of_a_wandering_field_says_little_of_a_year(days: int) -> None:
+    """A level that remembers nine tenths of the day before: of 20 years, at most one may have an alarm."""
+    alarms = 0
+    for year in range(20):
+        random = np.random.default_rng(year)
+        level = np.zeros(days + 365)
+        for day in range(1, len(level)):
+            level[day] = 0.9 * level[day - 1] + 0.13 * random.standard_normal()
+        spread = spread_of_units(traffic(days, 2 * year, level[:days]))
+        alarms += field_drift(spread, traffic(365, 2 * year + 1, level[days:])).evidence.alarm(0.01) is not None
+    assert alarms <= 1
 
 
 def test_a_broken_field_shows_with_the_first_period() -> None:
