@@ -182,7 +182,10 @@ def describe(source: OpenedSource) -> str:
     """Return in words what a source is, and how it can be served."""
     origin = source.origin
     versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.answered_with.items()))
-    written = "every part of it has a graph writer" if source.runner.network is None else "its own graph is served"
+    written = "every part of it has a graph writer"
+    if source.runner.network is not None:
+        before = "the steps before it have graph writers, and " if len(source.runner.steps) > 1 else ""
+        written = f"{before}its own graph is served"
     how = written if source.graph is not None else f"no graph: {origin.reason}"
     return f"{origin.format}, {origin.estimator or 'no class'}, loaded with {versions}; {how}"
 

@@ -362,6 +362,13 @@ def test_a_quantity_of_torch_with_a_table(tmp_path: Path) -> None:
     assert np.allclose(answers, expected, atol=1e-5)
 
 
+def steps_spec(folder: Path, steps: str, **keys: str) -> Path:
+    """Write a model.yaml, without a table, for the steps in the folder ``handed``."""
+    path = write_spec(folder, "value", source="handed", steps=steps, **keys)
+    path.write_text(path.read_text().replace("path: table.csv, ", ""))
+    return path
+
+
 def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
     """The scaler names the columns, and its numbers go to the network."""
     folder = tmp_path / "handed"
@@ -369,10 +376,7 @@ def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
     scaler = StandardScaler().fit(pandas.DataFrame(ROWS, columns=NAMES))
     (folder / "scaler.pkl").write_bytes(pickle.dumps(scaler))
     (folder / "network.onnx").write_bytes(linear_graph(3, 1, None).SerializeToString())
-    steps = "[scaler.pkl, network.onnx]"
-    path = write_spec(tmp_path, "value", source="handed", steps=steps, serve="runner", outputs="value")
-    path.write_text(path.read_text().replace("path: table.csv, ", ""))
-    artifact = adopted(path)
+    artifact = adopted(steps_spec(tmp_path, "[scaler.pkl, network.onnx]", serve="runner", outputs="value"))
     assert [feature.name for feature in artifact.contract.features] == NAMES
     scaled = scaler.transform(pandas.DataFrame(ROWS, columns=NAMES)).astype(np.float32)
     session = onnxruntime.InferenceSession(folder / "network.onnx")

@@ -1,6 +1,7 @@
 """Write the graph of a whole stored model."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,31 @@ class Field:
     fact: FieldFact
     critical: tuple[float | str, ...]
 
+    @classmethod
+    def of(cls, name: str, graph: GraphWriter) -> "Field":
+        """Return what the writers of a graph have noted of a field."""
+        critical = graph.critical.get(name, set())
+        texts = sorted(value for value in critical if isinstance(value, str))
+        numbers = sorted(value for value in critical if not isinstance(value, str) and np.isfinite(value))
+        return cls(name, graph.inputs.get(name), graph.facts.get(name, FieldFact()), (*numbers, *texts))
+
+    @property
+    def source_field(self) -> SourceField:
+        """The field as a contract is written from it; categories are texts."""
+        fact = self.fact
+        known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
+        lower, upper = _range(self, fact)
+        return SourceField(
+            self.name,
+            self.kind,
+            tuple(label_text(value) for value in known) if fact.categories else None,
+            refuses_unknown=fact.accepted is not None,
+            refuses_missing=not fact.accepts_missing,
+            is_free_text=fact.is_free_text,
+            minimum=lower,
+            maximum=upper,
+        )
+
 
 @dataclass(frozen=True)
 class WrittenModel:
@@ -80,7 +106,7 @@ class WrittenModel:
     @property
     def interface(self) -> Interface:
         """The inputs and the output, as a contract is written from them; categories and labels are texts."""
-        fields = tuple(_source_field(field) for field in self.fields)
+        fields = tuple(field.source_field for field in self.fields)
         labels = None if self.labels is None else tuple(label_text(label) for label in self.labels)
         return Interface(fields, labels, self.threshold, self.targets)
 
@@ -102,8 +128,15 @@ def write_model(stored: object, fields: Sequence[str] | None = None) -> WrittenM
     """
     if not isinstance(stored, StoredObject):
         raise UnsupportedModel(f"expected a fitted model, but found {type(stored).__name__}")
-    try:
+    with form_checked(stored):
         return _written(stored, fields)
+
+
+@contextmanager
+def form_checked(stored: StoredObject) -> Iterator[None]:
+    """Turn errors of attributes of another form than writers expect into :class:`UnsupportedModel`."""
+    try:
+        yield
     except KeyError as missing:
         raise UnsupportedModel(
             f"{stored.path}, or a part of it, has no attribute {missing}: it is not fitted, or its version has another"
@@ -120,7 +153,7 @@ def _written(stored: StoredObject, fields: Sequence[str] | None) -> WrittenModel
         onnx=graph.model(_outputs(answer, graph)),
         labels=None if answer.labels is None else tuple(answer.labels),
         threshold=answer.threshold,
-        fields=tuple(_field(name, graph) for name in names),
+        fields=tuple(Field.of(name, graph) for name in names),
         path=stored.path,
         targets=answer.targets,
     )
@@ -146,22 +179,6 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
     return [f"x{number}" for number in range(count)]
 
 
-def _source_field(field: Field) -> SourceField:
-    fact = field.fact
-    known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
-    lower, upper = _range(field, fact)
-    return SourceField(
-        field.name,
-        field.kind,
-        tuple(label_text(value) for value in known) if fact.categories else None,
-        refuses_unknown=fact.accepted is not None,
-        refuses_missing=not fact.accepts_missing,
-        is_free_text=fact.is_free_text,
-        minimum=lower,
-        maximum=upper,
-    )
-
-
 def _range(field: Field, fact: FieldFact) -> tuple[float | None, float | None]:
     """Return the smallest and the largest number that the source accepts; also where it refuses unknown categories."""
     accepted = fact.accepted if field.kind == "number" and fact.accepted else ()
@@ -183,13 +200,6 @@ def _outputs(answer: Answer, graph: GraphWriter) -> dict[str, tuple[str, int]]:
     if answer.decision is not None:
         outputs["decision"] = (answer.decision, 1)
     return outputs
-
-
-def _field(name: str, graph: GraphWriter) -> Field:
-    critical = graph.critical.get(name, set())
-    texts = sorted(value for value in critical if isinstance(value, str))
-    numbers = sorted(value for value in critical if not isinstance(value, str) and np.isfinite(value))
-    return Field(name, graph.inputs.get(name), graph.facts.get(name, FieldFact()), (*numbers, *texts))
 
 
 #: Attributes that hold the part of a model that reads the raw fields first.
