@@ -88,7 +88,7 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         forms_of_inputs |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
         request |= {"sequences": list(sequences), "fills": [slot.fill for slot in slots]}
     tensors = _raw_answers(cell, fields, sample, request)
-    stated = Stated(labels, hints.labels, hints.outputs, has_targets=bool(hints.targets))
+    stated = Stated(labels, hints.labels, hints.outputs, bool(hints.targets), hints.classes)
     answered = read_answer(tensors, stated, counts)
     answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences else answered.answer
     interface = Interface(fields, answered.labels, numbers=answered.width)

@@ -40,6 +40,9 @@ _WITHOUT_TRUTH = {
     "NearestNeighbors": "finds similar rows",
 }
 
+#: Formats that hold numbers and names, and no code.
+_DATA = {"onnx", "xgboost", "lightgbm", "catboost"}
+
 #: How many names a line lists.
 _MAX_LISTED = 12
 
@@ -60,6 +63,7 @@ class SourceHints:
         sequences: The fields that are sequences, and what model.yaml says of them.
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
         categories: The texts of each column that may be categories, for a source that has only their hashes.
+        classes: The two values of the target in the table, as texts, in ascending order; None if it has others.
     """
 
     columns: Sequence[str] | None = None
@@ -72,6 +76,7 @@ class SourceHints:
     targets: Sequence[str] = ()
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    classes: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,8 @@ class ReadSource:
 
     @property
     def is_program(self) -> bool:
-        """Whether loading it may run code of its author; a graph in ONNX is data."""
-        return any(file.kind != "onnx" for file in self.source.files)
+        """Whether loading it may run code of its author."""
+        return any(file.kind not in _DATA for file in self.source.files)
 
     @property
     def form(self) -> Literal["texts"] | None:

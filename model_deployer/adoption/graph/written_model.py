@@ -12,7 +12,7 @@ from model_deployer.adoption.graph.answer import Answer
 from model_deployer.adoption.graph.field_fact import FieldFact
 from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
-from model_deployer.adoption.graph.registry import write_predictor
+from model_deployer.adoption.graph.registry import require_writers, write_predictor
 from model_deployer.adoption.graph.rounding import rounded_probabilities
 from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -22,6 +22,9 @@ from model_deployer.adoption.stored_object import StoredObject
 
 register_writers()
 
+
+#: Why a model has no graph whose parts have writers, until its columns are known.
+NO_COLUMNS = "it does not state its columns; list them under `adopt.columns`"
 
 #: The errors of attributes of another type or shape than a writer expects; a file may hold anything.
 _FORM_ERRORS = (
@@ -175,7 +178,8 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
             raise UnsupportedModel(f"the model reads {count} columns, but {len(fields)} names are stated")
         return list(fields)
     if count is None:
-        raise UnsupportedModel("it does not state its columns; list them under `adopt.columns`")
+        require_writers(parts)
+        raise UnsupportedModel(NO_COLUMNS)
     return [f"x{number}" for number in range(count)]
 
 
