@@ -24,7 +24,7 @@ from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
-from model_deployer.adoption.interface import Interface, Kind
+from model_deployer.adoption.interface import Interface, Kind, label_text
 from model_deployer.adoption.network.image_input import StatedImage
 from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.opened_source import OpenedSource, open_source
@@ -108,6 +108,8 @@ def adopt(path: Path) -> Completed:
     if read.is_unnamed and not has_names and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read))
         read = read_source(source_path, hints)
+    if read.is_network and spec.data.has_table:
+        hints = replace(hints, classes=_two_classes(spec, path))
     if read.converted_library == "catboost":
         hints = replace(hints, categories=possible_categories(spec, path.parent))
     with open_source(read, hints, spec.adopt.trust, location) as source:
@@ -120,6 +122,9 @@ def adopt(path: Path) -> Completed:
         for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
             form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
             print_stage("adopt", f"{name}: the network gets its pixels with {form}")
+        if hints.classes and source.runner.network and source.runner.network.is_single and source.interface.labels:
+            label = source.interface.labels[1]
+            print_stage("adopt", f"its number is the probability of '{label}'; with `outputs: value`, it is a quantity")
         _check_numbers(source.interface, spec)
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
@@ -178,11 +183,26 @@ def _columns_of_table(spec: Spec, path: Path, read: ReadSource) -> tuple[str, ..
     return names
 
 
+def _two_classes(spec: Spec, path: Path) -> tuple[str, str] | None:
+    """Return the two values of the target as texts, in ascending order; None if it has others."""
+    if spec.data.targets:
+        return None
+    frame = read_table(spec, path.parent).frame
+    if spec.data.target not in frame or frame[spec.data.target].drop_nulls().n_unique() != 2:
+        return None
+    first, second = map(label_text, frame[spec.data.target].drop_nulls().unique().sort())
+    return first, second
+
+
 def describe(source: OpenedSource) -> str:
     """Return in words what a source is, and how it can be served."""
     origin = source.origin
     versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.answered_with.items()))
-    written = "every part of it has a graph writer" if source.runner.network is None else "its own graph is served"
+    written = "every part of it has a graph writer"
+    if source.runner.network is not None:
+        before = "the steps before it have graph writers, and " if len(source.runner.steps) > 1 else ""
+        own = "its own graph is served" if origin.format == "onnx" else "it was converted to ONNX"
+        written = f"{before}{own}"
     how = written if source.graph is not None else f"no graph: {origin.reason}"
     return f"{origin.format}, {origin.estimator or 'no class'}, loaded with {versions}; {how}"
 

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.source_rows import source_columns
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.written_steps import WrittenSteps, write_steps
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.adoption.network.arrangement import Slot, StatedFields, arrange
 from model_deployer.adoption.network.network import Network, Tensor, read_network
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.network.prepared_input import join_steps, prepared_input
 from model_deployer.adoption.network.sequence_input import within_vocabulary
 from model_deployer.adoption.network.wrapped_network import wrap_network
-from model_deployer.adoption.read_source import STEPS_BEFORE_A_NETWORK, ReadSource, SourceHints
+from model_deployer.adoption.read_source import ReadSource, SourceHints, with_steps
 from model_deployer.adoption.source_cell import OpenCell
 from model_deployer.adoption.stored_model import source_columns as stated_columns
+from model_deployer.adoption.stored_model import stored_steps
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.source_runner import NetworkAnswer
@@ -60,17 +63,23 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         CheckFailed: if the columns or the meaning of the outputs are not known, or the network answers no row.
         UsageError: if model.yaml contradicts the network.
     """
-    if read.reason == STEPS_BEFORE_A_NETWORK:
+    if read.has_steps:
         hints = replace(hints, columns=hints.columns or stated_columns(read.source))
-    network, reason = _graph(read, cell, hints)
+    steps = _steps(read, hints, passes_missing=False)
+    network, reason = _graph(read, cell, hints, steps)
+    if network is not None and network.takes_missing:
+        steps = _steps(read, hints, passes_missing=True)
     try:
-        slots = _slots(network, read.stated_fields(hints), reason)
+        slots = _slots(network, read.stated_fields(hints), reason, steps)
     except UnsupportedModel as error:
         raise CheckFailed(str(error) if reason is None else f"{error} (it has no graph: {reason})") from error
     fields = tuple(field for slot in slots for field in slot.fields)
+    if steps is not None:
+        read = with_steps(read, steps)
+        fields = tuple(field.source_field for field in steps.fields)
     sequences = tuple(field.name for field in fields if field.sequence is not None)
     sample = sample_rows(fields)
-    counts = [len(slot.fields) for slot in slots]
+    counts = [len(fields)] if steps is not None else [len(slot.fields) for slot in slots]
     images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
     labels = None if network is None else network.labels
     forms = {name: pixels.to_json() for name, pixels in images.items()}
@@ -80,7 +89,7 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         forms_of_inputs |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
         request |= {"sequences": list(sequences), "fills": [slot.fill for slot in slots]}
     tensors = _raw_answers(cell, fields, sample, request)
-    stated = Stated(labels, hints.labels, hints.outputs, has_targets=bool(hints.targets))
+    stated = Stated(labels, hints.labels, hints.outputs, bool(hints.targets), hints.classes)
     answered = read_answer(tensors, stated, counts)
     answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences else answered.answer
     interface = Interface(fields, answered.labels, numbers=answered.width)
@@ -90,23 +99,34 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     try:
         width = answered.width if answered.labels is None else len(answered.labels)
         graph = wrap_network(network, slots, answer, width)
+        graph = graph if steps is None else join_steps(steps, graph)
         _try_batches(graph, sample)
     except UnsupportedModel as error:
         return OpenedNetwork(replace(read, reason=str(error)), answer)
     return OpenedNetwork(replace(read, graph=graph), answer)
 
 
-def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Network | None, str | None]:
+def _steps(read: ReadSource, hints: SourceHints, *, passes_missing: bool) -> WrittenSteps | None:
+    """Return the steps before a network; None if there are none, or one of them has no graph writer."""
+    if not read.has_steps or read.reason is not None:
+        return None
+    return write_steps(stored_steps(read.source), hints.columns, passes_missing=passes_missing)
+
+
+def _graph(
+    read: ReadSource, cell: OpenCell, hints: SourceHints, steps: WrittenSteps | None
+) -> tuple[Network | None, str | None]:
     """Return the network as ONNX, or the reason why there is none."""
-    (*others, step) = cell.steps
-    if others:
-        return None, STEPS_BEFORE_A_NETWORK
+    if read.has_steps and steps is None:
+        return None, read.reason
+    step = cell.steps[-1]
     path = cell.files / step.path
+    sizes = _sizes(hints) if steps is None else {"width": steps.width}
     try:
         if step.kind == "onnx":
             return read_network(path.read_bytes(), path.parent), None
         keys = {"key": step.key} if step.key else {}
-        return read_network(cell.process.convert(step.kind, path, **_sizes(hints), **keys)), None
+        return read_network(cell.process.convert(step.kind, path, **sizes, **keys)), None
     except (CellError, UnsupportedModel) as reason:
         return None, str(reason)
 
@@ -123,7 +143,11 @@ def _sizes(hints: SourceHints) -> dict[str, Any]:
     return {"image": [*image.size, image.channels or 0], "layout": image.layout or "channels_first"}
 
 
-def _slots(network: Network | None, stated: StatedFields, reason: str | None) -> tuple[Slot, ...]:
+def _slots(
+    network: Network | None, stated: StatedFields, reason: str | None, steps: WrittenSteps | None
+) -> tuple[Slot, ...]:
+    if steps is not None:
+        return () if network is None else (prepared_input(network, steps.width),)
     if network is not None:
         slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
         return tuple(_with_known_tokens(slot, network) for slot in slots)
@@ -147,7 +171,7 @@ def _with_known_tokens(slot: Slot, network: Network) -> Slot:
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
-    """Return rows that show what the outputs of a network mean: numbers near 0, empty texts, and noise as images.
+    """Return rows that show what the outputs of a network mean: numbers near 0, categories, and noise as images.
 
     They are float64 or texts, [rows, width] each, and of an image uint8 [rows, height, width, channels].
     """
@@ -157,13 +181,29 @@ def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
         shape = (rows, field.length or 1)
         if field.image is not None:
             columns[field.name] = random.integers(0, 256, (rows, *field.image), np.uint8)
+        elif field.categories:
+            columns[field.name] = _sample_categories(field, rows)
         elif field.kind == "text":
             columns[field.name] = np.full(shape, "", object)
         elif field.sequence is not None:
             columns[field.name] = _sample_sequences(field, field.sequence, random)
         else:
-            columns[field.name] = np.zeros(shape) if field.is_whole else random.normal(size=shape)
+            numbers = np.zeros(shape) if field.is_whole else random.normal(size=shape)
+            columns[field.name] = np.clip(numbers, *_range(field))
     return columns
+
+
+def _sample_categories(field: SourceField, rows: int) -> NDArray[Any]:
+    """Return the categories of a field one after the other, [rows, 1]."""
+    values = [field.categories[row % len(field.categories)] for row in range(rows)] if field.categories else []
+    return np.array(values, object if field.kind == "text" else np.float64)[:, None]
+
+
+def _range(field: SourceField) -> tuple[float, float]:
+    return (
+        -np.inf if field.minimum is None else field.minimum,
+        np.inf if field.maximum is None else field.maximum,
+    )
 
 
 def _sample_sequences(field: SourceField, lengths: tuple[int, int], random: np.random.Generator) -> NDArray[np.float64]:

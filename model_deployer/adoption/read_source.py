@@ -10,7 +10,8 @@ import onnx
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
-from model_deployer.adoption.graph.written_model import WrittenModel, reads_texts, write_model
+from model_deployer.adoption.graph.written_model import Field, WrittenModel, reads_texts, write_model
+from model_deployer.adoption.graph.written_steps import WrittenSteps, write_steps
 from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.network.arrangement import StatedFields, arrange
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
@@ -20,7 +21,7 @@ from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
-from model_deployer.adoption.stored_model import source_columns, stored_model
+from model_deployer.adoption.stored_model import source_columns, stored_model, stored_steps
 from model_deployer.contract.source_runner import Meaning, Pixels
 
 #: What the imports of a pickle are called that a reader has to know.
@@ -39,8 +40,8 @@ _WITHOUT_TRUTH = {
     "NearestNeighbors": "finds similar rows",
 }
 
-#: Why a network is served by its source if other steps precede it.
-STEPS_BEFORE_A_NETWORK = "steps before a network have no graph writer"
+#: Formats that hold numbers and names, and no code.
+_DATA = {"onnx", "xgboost", "lightgbm", "catboost"}
 
 #: The kinds of sources that get a missing text as None; others get it as NaN, as pandas reads it from a table.
 _WITHOUT_NAN = NETWORKS | {"cog"}
@@ -65,6 +66,7 @@ class SourceHints:
         sequences: The fields that are sequences, and what model.yaml says of them.
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
         categories: The texts of each column that may be categories, for a source that has only their hashes.
+        classes: The two values of the target in the table, as texts, in ascending order; None if it has others.
     """
 
     columns: Sequence[str] | None = None
@@ -77,6 +79,7 @@ class SourceHints:
     targets: Sequence[str] = ()
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    classes: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ class ReadSource:
         return stored.path if stored is not None else None
 
     @property
+    def has_steps(self) -> bool:
+        """Whether the rows pass through steps before the model."""
+        return len(self.source.files) > 1
+
+    @property
     def is_network(self) -> bool:
         """Whether it is a network, whose graph is made when it is opened."""
         return self.source.kind in NETWORKS
@@ -123,12 +131,12 @@ class ReadSource:
     @property
     def is_converted(self) -> bool:
         """Whether its graph is made in its cell: that of a network, of CatBoost, or of an old XGBoost."""
-        return (self.is_network and len(self.source.files) == 1) or self.converted_library is not None
+        return (self.is_network and self.reason is None) or self.converted_library is not None
 
     @property
     def converted_library(self) -> str | None:
         """The library that converts the model to a readable format in its cell; None if the model is readable."""
-        if self.graph is not None or len(self.source.files) > 1:
+        if self.graph is not None or self.has_steps:
             return None
         model = self.source.model
         library = model.kind if model.stored is None else model.stored.library
@@ -136,8 +144,8 @@ class ReadSource:
 
     @property
     def is_program(self) -> bool:
-        """Whether loading it may run code of its author; a graph in ONNX is data."""
-        return any(file.kind != "onnx" for file in self.source.files)
+        """Whether loading it may run code of its author."""
+        return any(file.kind not in _DATA for file in self.source.files)
 
     @property
     def form(self) -> Literal["texts"] | None:
@@ -180,7 +188,8 @@ class ReadSource:
             return f"{self.converted_library} saves it as JSON in its cell, and the graph is written of that"
         if not self.is_network:
             return "every part of it has a graph writer"
-        return "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"
+        own = "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"
+        return f"the steps have graph writers, and of the network, {own}" if self.has_steps else own
 
     def _warnings(self) -> Iterator[str]:
         imports = self.source.imports
@@ -230,8 +239,11 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
 
 def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
     """Return what a network says of its inputs; the graph of a file in ONNX is read, others are converted later."""
-    if len(read.source.files) > 1:
-        return replace(read, reason=STEPS_BEFORE_A_NETWORK)
+    if read.has_steps:
+        try:
+            return with_steps(read, write_steps(stored_steps(read.source), hints.columns, passes_missing=False))
+        except UnsupportedModel as reason:
+            return replace(read, reason=f"a step before the network cannot become a graph: {reason}")
     if read.source.kind != "onnx":
         return read
     path = read.source.model.path
@@ -278,8 +290,17 @@ def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
         reason = "it decides without probabilities or scores"
         return replace(read, interface=written.interface, reason=reason)
     remove_decision(written.onnx)
-    critical = {field.name: set(field.critical) for field in written.fields}
-    forms = {form for field in written.fields for form in field.fact.missing_forms}
+    return replace(_with_fields(read, written.fields), graph=written.onnx, interface=written.interface)
+
+
+def with_steps(read: ReadSource, steps: WrittenSteps) -> ReadSource:
+    """Return what a network says, with the fields of the steps before it; its output is not known yet."""
+    interface = Interface(tuple(field.source_field for field in steps.fields), None)
+    return replace(_with_fields(read, steps.fields), interface=interface)
+
+
+def _with_fields(read: ReadSource, fields: Sequence[Field]) -> ReadSource:
+    critical = {field.name: set(field.critical) for field in fields}
+    forms = {form for field in fields for form in field.fact.missing_forms}
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
-    interface = written.interface
-    return replace(read, graph=written.onnx, interface=interface, critical=critical, missing=missing)
+    return replace(read, critical=critical, missing=missing)

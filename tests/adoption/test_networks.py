@@ -21,10 +21,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.adoption.network.output_meaning import Stated, read_answer
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed, DataError
+from model_deployer.contract.outputs import Classification
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
 from tests.support.adoptions import write_spec
@@ -362,6 +364,13 @@ def test_a_quantity_of_torch_with_a_table(tmp_path: Path) -> None:
     assert np.allclose(answers, expected, atol=1e-5)
 
 
+def steps_spec(folder: Path, steps: str, **keys: str) -> Path:
+    """Write a model.yaml, without a table, for the steps in the folder ``handed``."""
+    path = write_spec(folder, "value", source="handed", steps=steps, **keys)
+    path.write_text(path.read_text().replace("path: table.csv, ", ""))
+    return path
+
+
 def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
     """The scaler names the columns, and its numbers go to the network."""
     folder = tmp_path / "handed"
@@ -369,13 +378,51 @@ def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
     scaler = StandardScaler().fit(pandas.DataFrame(ROWS, columns=NAMES))
     (folder / "scaler.pkl").write_bytes(pickle.dumps(scaler))
     (folder / "network.onnx").write_bytes(linear_graph(3, 1, None).SerializeToString())
-    steps = "[scaler.pkl, network.onnx]"
-    path = write_spec(tmp_path, "value", source="handed", steps=steps, serve="runner", outputs="value")
-    path.write_text(path.read_text().replace("path: table.csv, ", ""))
-    artifact = adopted(path)
+    artifact = adopted(steps_spec(tmp_path, "[scaler.pkl, network.onnx]", serve="runner", outputs="value"))
     assert [feature.name for feature in artifact.contract.features] == NAMES
     scaled = scaler.transform(pandas.DataFrame(ROWS, columns=NAMES)).astype(np.float32)
     session = onnxruntime.InferenceSession(folder / "network.onnx")
     (expected,) = session.run(None, {session.get_inputs()[0].name: scaled})
     answers = [answer["value"] for answer in predict(artifact, TABLE.to_dicts()) if answer]
     assert np.allclose(answers, expected[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "meaning", "labels"),
+    [
+        ([0.1, 0.9], ("0", "1"), "probabilities", ("0", "1")),
+        ([0.1, 0.9], ("false", "true"), "probabilities", ("false", "true")),
+        ([0.1, 0.9], None, "value", None),
+        ([-0.1, 1.9], None, "value", None),
+    ],
+)
+def test_the_meaning_of_one_number(
+    values: list[float], classes: tuple[str, str] | None, meaning: str, labels: tuple[str, str] | None
+) -> None:
+    """The target of the table decides whether a number from 0 to 1 is a probability."""
+    tensors = {"y": np.array(values, np.float32)[:, None]}
+    answer = read_answer(tensors, Stated(None, None, None, classes=classes), [3])
+    assert (answer.answer.meaning, answer.labels) == (meaning, labels)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "message"),
+    [
+        ([-0.1, 1.9], ("0", "1"), "not a probability, and the target has the values 0 and 1: add `outputs: logits`"),
+        ([0.1, 0.9], ("no", "yes"), "does not name its class: the target has no and yes. Add both as `labels:"),
+    ],
+)
+def test_one_number_whose_meaning_is_not_clear(values: list[float], classes: tuple[str, str], message: str) -> None:
+    tensors = {"y": np.array(values, np.float32)[:, None]}
+    with pytest.raises(CheckFailed, match=message):
+        read_answer(tensors, Stated(None, None, None, classes=classes), [3])
+
+
+def test_a_classifier_with_one_number_and_a_table(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 1, "Sigmoid"), tmp_path / "m.onnx")
+    expected = own_answers(tmp_path / "m.onnx", {"x": ROWS.astype(np.float32)}, "y")[:, 0]
+    noisy = expected + np.random.default_rng(6).normal(size=len(ROWS)) / 4 > 0.5
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", data=with_table(tmp_path, "kind", noisy.astype(int))))
+    assert isinstance(artifact.contract.output, Classification)
+    assert artifact.contract.output.labels == ("0", "1")
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts())[:, 1], expected, atol=1e-6)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from model_deployer.adoption.graph.written_model import NO_COLUMNS
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.adoption.network.image_input import PIXELS_EXAMPLE
 from model_deployer.adoption.read_source import ReadSource
@@ -86,7 +87,7 @@ def _adopt(read: ReadSource, path: str, steps: Sequence[str], is_trusted: bool) 
     if interface is not None and interface.labels is not None and _are_codes(interface.labels):
         yield f"  # labels: [...]  # what the classes {', '.join(interface.labels)} are called in the table\n"
     yield "  # seen: true  # whether the model was trained on rows of the table\n"
-    if read.graph is None and not read.is_converted:
+    if read.graph is None and not read.is_converted and read.reason != NO_COLUMNS:
         yield f"  serve: runner  # the source itself answers, in a process of its own: {read.reason}\n\n"
     else:
         yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"

@@ -108,4 +108,5 @@ def _wilson_interval(share: float, rows: float) -> tuple[float, float]:
     """Return the confidence interval of a share that was observed among ``rows`` rows."""
     center = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
     half_width = Z / (1 + Z**2 / rows) * (share * (1 - share) / rows + Z**2 / (4 * rows**2)) ** 0.5
-    return max(center - half_width, 0.0), min(center + half_width, 1.0)
+    low, high = max(center - half_width, 0.0), min(center + half_width, 1.0)
+    return (low if share > 0 else 0.0), (high if share < 1 else 1.0)  # exactly, where rounding leaves 1e-18

@@ -123,27 +123,25 @@ class GraphWriter:
         """Return what is known of a raw field, to read it or to add to it."""
         return self.facts.setdefault(field, FieldFact())
 
-    def model(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
+    def model(self, outputs: dict[str, tuple[str, int]], element: int = TensorProto.FLOAT) -> onnx.ModelProto:
         """Return the finished graph.
 
         Args:
-            outputs: By the name of the output: a double tensor [rows, columns], and its number of columns. They become
-                float32, as the outputs of every artifact.
+            outputs: By the name of the output: a double tensor [rows, columns], and its number of columns.
+            element: The type that they become: float32, as the outputs of every artifact, or another one of
+                ``onnx.TensorProto``.
 
         Raises:
             onnx.checker.ValidationError: if the nodes do not fit together.
         """
         for name, (tensor, _) in outputs.items():
-            self._nodes.append(helper.make_node("Cast", [tensor], [name], to=TensorProto.FLOAT))
+            self._nodes.append(helper.make_node("Cast", [tensor], [name], to=element))
         renamed = [helper.make_node("Identity", [name], [_input_tensor(name)]) for name in self.inputs]
         graph = helper.make_graph(
             [*renamed, *self._nodes],
             "model",
             [helper.make_tensor_value_info(name, _ELEMENTS[kind], ["rows", 1]) for name, kind in self.inputs.items()],
-            [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width])
-                for name, (_, width) in outputs.items()
-            ],
+            [helper.make_tensor_value_info(name, element, ["rows", width]) for name, (_, width) in outputs.items()],
             self._initializers,
             value_info=self._described,
         )

@@ -4,7 +4,7 @@ A writer registers itself with a decorator. :func:`write_predictor` and :func:`w
 model and for the parts of a pipeline or of an ensemble.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from model_deployer.adoption.graph.answer import Answer
@@ -46,6 +46,17 @@ def is_transformer(stored: object) -> bool:
     return isinstance(stored, StoredObject) and stored.kind in _TRANSFORMERS
 
 
+def require_writers(parts: Iterable[StoredObject]) -> None:
+    """Check that objects have writers.
+
+    Raises:
+        UnsupportedModel: if one of them has none.
+    """
+    for part in parts:
+        if part.kind not in _PREDICTORS.keys() | _TRANSFORMERS.keys():
+            raise _without_writer(part)
+
+
 def write_predictor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
     """Write a model that predicts.
 
@@ -73,4 +84,8 @@ def _writer(writers: dict[str, _Writer], stored: object) -> _Writer:
     try:
         return writers[stored.kind]
     except KeyError:
-        raise UnsupportedModel(f"{stored.path} has no graph writer") from None
+        raise _without_writer(stored) from None
+
+
+def _without_writer(stored: StoredObject) -> UnsupportedModel:
+    return UnsupportedModel(f"{stored.path} has no graph writer")

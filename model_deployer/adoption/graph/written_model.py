@@ -1,6 +1,7 @@
 """Write the graph of a whole stored model."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from model_deployer.adoption.graph.answer import Answer
 from model_deployer.adoption.graph.field_fact import FieldFact
 from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
-from model_deployer.adoption.graph.registry import write_predictor
+from model_deployer.adoption.graph.registry import require_writers, write_predictor
 from model_deployer.adoption.graph.rounding import rounded_probabilities
 from model_deployer.adoption.graph.sklearn.encoder import encodes_some_columns
 from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width
@@ -23,6 +24,9 @@ from model_deployer.adoption.stored_object import StoredObject
 
 register_writers()
 
+
+#: Why a model has no graph whose parts have writers, until its columns are known.
+NO_COLUMNS = "it does not state its columns; list them under `adopt.columns`"
 
 #: The errors of attributes of another type or shape than a writer expects; a file may hold anything.
 _FORM_ERRORS = (
@@ -53,6 +57,31 @@ class Field:
     fact: FieldFact
     critical: tuple[float | str, ...]
 
+    @classmethod
+    def of(cls, name: str, graph: GraphWriter) -> "Field":
+        """Return what the writers of a graph have noted of a field."""
+        critical = graph.critical.get(name, set())
+        texts = sorted(value for value in critical if isinstance(value, str))
+        numbers = sorted(value for value in critical if not isinstance(value, str) and np.isfinite(value))
+        return cls(name, graph.inputs.get(name), graph.facts.get(name, FieldFact()), (*numbers, *texts))
+
+    @property
+    def source_field(self) -> SourceField:
+        """The field as a contract is written from it; categories are texts."""
+        fact = self.fact
+        known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
+        lower, upper = _range(self, fact)
+        return SourceField(
+            self.name,
+            self.kind,
+            tuple(label_text(value) for value in known) if fact.categories else None,
+            refuses_unknown=fact.accepted is not None,
+            refuses_missing=not fact.accepts_missing,
+            is_free_text=fact.is_free_text,
+            minimum=lower,
+            maximum=upper,
+        )
+
 
 @dataclass(frozen=True)
 class WrittenModel:
@@ -82,7 +111,7 @@ class WrittenModel:
     @property
     def interface(self) -> Interface:
         """The inputs and the output, as a contract is written from them; categories and labels are texts."""
-        fields = tuple(_source_field(field) for field in self.fields)
+        fields = tuple(field.source_field for field in self.fields)
         labels = None if self.labels is None else tuple(label_text(label) for label in self.labels)
         return Interface(fields, labels, self.threshold, self.targets)
 
@@ -104,8 +133,15 @@ def write_model(stored: object, fields: Sequence[str] | None = None) -> WrittenM
     """
     if not isinstance(stored, StoredObject):
         raise UnsupportedModel(f"expected a fitted model, but found {type(stored).__name__}")
-    try:
+    with form_checked(stored):
         return _written(stored, fields)
+
+
+@contextmanager
+def form_checked(stored: StoredObject) -> Iterator[None]:
+    """Turn errors of attributes of another form than writers expect into :class:`UnsupportedModel`."""
+    try:
+        yield
     except KeyError as missing:
         raise UnsupportedModel(
             f"{stored.path}, or a part of it, has no attribute {missing}: it is not fitted, or its version has another"
@@ -122,7 +158,7 @@ def _written(stored: StoredObject, fields: Sequence[str] | None) -> WrittenModel
         onnx=graph.model(_outputs(answer, graph)),
         labels=None if answer.labels is None else tuple(answer.labels),
         threshold=answer.threshold,
-        fields=tuple(_field(name, graph) for name in names),
+        fields=tuple(Field.of(name, graph) for name in names),
         path=stored.path,
         targets=answer.targets,
     )
@@ -144,24 +180,9 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
             raise UnsupportedModel(f"the model reads {count} columns, but {len(fields)} names are stated")
         return list(fields)
     if count is None:
-        raise UnsupportedModel("it does not state its columns; list them under `adopt.columns`")
+        require_writers(parts)
+        raise UnsupportedModel(NO_COLUMNS)
     return [f"x{number}" for number in range(count)]
-
-
-def _source_field(field: Field) -> SourceField:
-    fact = field.fact
-    known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
-    lower, upper = _range(field, fact)
-    return SourceField(
-        field.name,
-        field.kind,
-        tuple(label_text(value) for value in known) if fact.categories else None,
-        refuses_unknown=fact.accepted is not None,
-        refuses_missing=not fact.accepts_missing,
-        is_free_text=fact.is_free_text,
-        minimum=lower,
-        maximum=upper,
-    )
 
 
 def _range(field: Field, fact: FieldFact) -> tuple[float | None, float | None]:
@@ -185,13 +206,6 @@ def _outputs(answer: Answer, graph: GraphWriter) -> dict[str, tuple[str, int]]:
     if answer.decision is not None:
         outputs["decision"] = (answer.decision, 1)
     return outputs
-
-
-def _field(name: str, graph: GraphWriter) -> Field:
-    critical = graph.critical.get(name, set())
-    texts = sorted(value for value in critical if isinstance(value, str))
-    numbers = sorted(value for value in critical if not isinstance(value, str) and np.isfinite(value))
-    return Field(name, graph.inputs.get(name), graph.facts.get(name, FieldFact()), (*numbers, *texts))
 
 
 #: Attributes that hold the part of a model that reads the raw fields first.

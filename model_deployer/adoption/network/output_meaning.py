@@ -13,6 +13,9 @@ from model_deployer.contract.source_runner import Meaning, NetworkAnswer
 #: How far from 1 the sum of probabilities may be; float16 keeps three digits, float32 seven.
 SUM_TOLERANCE = 1e-4
 
+#: Pairs of values of a target; a single probability is that of the second one.
+_ORDERED = {("0", "1"), ("false", "true")}
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -23,12 +26,14 @@ class Stated:
         names: What model.yaml calls the classes.
         meaning: What model.yaml says of the outputs.
         has_targets: Whether model.yaml names several targets.
+        classes: The two values of the target in the table, as texts, in ascending order; None if it has others.
     """
 
     labels: Sequence[str] | None
     names: Sequence[str] | None
     meaning: Meaning | Literal["embedding"] | None
     has_targets: bool = False
+    classes: tuple[str, str] | None = None
 
     @property
     def are_values(self) -> bool:
@@ -98,10 +103,16 @@ def _meaning(values: NDArray[np.float64], stated: Stated) -> Meaning:
     shares = values[np.isfinite(values).all(axis=1)]
     is_share = bool(len(shares)) and bool(((shares >= 0) & (shares <= 1)).all())
     if values.shape[1] == 1:
-        if stated.labels is None and stated.names is None:
+        if stated.labels is None and stated.names is None and stated.classes is None:
             return "value"
         if is_share:
             return "probabilities"
+        if stated.classes is not None:
+            raise CheckFailed(
+                f"the network gives one number for each row that is not a probability, and the target has the values "
+                f"{' and '.join(stated.classes)}: add `outputs: logits` under `adopt` if a logistic function makes a "
+                f"probability of it, or `outputs: value` if it is a quantity"
+            )
     elif is_share and np.allclose(shares.sum(axis=1), 1, atol=SUM_TOLERANCE):
         return "probabilities"
     raise CheckFailed(
@@ -116,4 +127,16 @@ def _labels(values: NDArray[np.float64], stated: Stated) -> tuple[str, ...]:
     for names, place in ((stated.names, "`adopt.labels` has"), (stated.labels, "the network names")):
         if names is not None and len(names) != count:
             raise UsageError(f"{place} {len(names)} classes, but the network gives {count} probabilities")
-    return tuple(stated.names or stated.labels or map(str, range(count)))
+    return tuple(stated.names or stated.labels or _classes(values, stated) or map(str, range(count)))
+
+
+def _classes(values: NDArray[np.float64], stated: Stated) -> tuple[str, str] | None:
+    """Return the classes of the table for a network with one number, whose order is that of 0 and 1."""
+    if values.shape[1] > 1 or stated.classes is None:
+        return None
+    if stated.classes not in _ORDERED:
+        raise CheckFailed(
+            f"the network gives one probability, and does not name its class: the target has "
+            f"{' and '.join(stated.classes)}. Add both as `labels: [...]` under `adopt`, that of a number near 1 last"
+        )
+    return stated.classes
