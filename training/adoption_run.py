@@ -270,7 +270,7 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)), source.interface)
     answers = cell.ask(rows.frame)
-    _refuse_unanswered(answers, rows, dataset.spec)
+    _refuse_unanswered(answers, rows, dataset.spec, source.origin.notes)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
     evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
     if serve == "runner":
@@ -394,16 +394,18 @@ def _of_contract(probes: Probes, features: Sequence[Feature]) -> Probes:
     return Probes(frame.filter(kept), cases)
 
 
-def _refuse_unanswered(answers: SourceAnswers, rows: _Rows, spec: Spec) -> None:
+def _refuse_unanswered(answers: SourceAnswers, rows: _Rows, spec: Spec, notes: Sequence[str]) -> None:
+    """Refuse rows of the table that the source refuses; the notes say which of its versions are not installed."""
     refused = {row: reason for row, reason in answers.refused.items() if row < rows.table_rows}
     if not refused:
         return
     row, reason = min(refused.items())
     reason = reason.rstrip(".")
     if len(refused) == rows.table_rows:
+        advice = "Give the table the columns and the form that the model's own program gives it"
         raise DataError(
-            f"{spec.location('data', 'path')}: the source itself refuses every row: {reason}. Give the table the "
-            f"columns and the form that the model's own program gives it"
+            f"{spec.location('data', 'path')}: the source itself refuses every row: {'. '.join([reason, *notes])}. "
+            f"{advice if not notes else 'Install what is missing, and run this again'}"
         )
     raise DataError(
         f"{spec.location('data', 'path')}: the source itself refuses {count(len(refused), 'row')} of the "

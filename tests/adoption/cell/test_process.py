@@ -85,6 +85,15 @@ def test_classes_of_python_2(cell: CellProcess, tmp_path: Path) -> None:
     assert answers["decision"].tolist() == model.predict(X).astype(str).tolist()
 
 
+def test_texts_of_python_2_between_arrays(cell: CellProcess, tmp_path: Path) -> None:
+    model = LogisticRegression().fit(X, Y)
+    model.classes_ = np.array(["aa", "yes"], object)
+    joblib.dump(model, tmp_path / "model.joblib", protocol=2)
+    content = (tmp_path / "model.joblib").read_bytes()
+    (tmp_path / "model.joblib").write_bytes(content.replace(b"\x8c\2aa", b"U\2n\xf6"))
+    assert cell.load([step("joblib", tmp_path / "model.joblib")])["classes"] == ["n\xf6", "yes"]
+
+
 def test_rows_that_are_refused_are_named(cell: CellProcess, tmp_path: Path) -> None:
     """Each row that the source refuses has its error, without values of it; the others are answered."""
     model = LogisticRegression().fit(X, Y)

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -99,7 +100,7 @@ def _pickle(path: Path, step: "dict[str, Any]") -> Any:
     try:
         value = read(str(path))
     except (UnicodeDecodeError, ValueError):
-        value = _read_pickle(str(path), encoding="latin1")  # Python 2
+        value = _read_python_2(path)
     return _part(value, step.get("key"))
 
 
@@ -118,8 +119,18 @@ def _reader(path: Path) -> "Callable[[str], Any]":
     return joblib.load  # type: ignore[no-any-return]
 
 
-def _read_pickle(path: str, encoding: str = "ASCII") -> Any:
-    return pickle.loads(Path(path).read_bytes(), encoding=encoding)
+def _read_pickle(path: str) -> Any:
+    return pickle.loads(Path(path).read_bytes())
+
+
+def _read_python_2(path: Path) -> Any:
+    """Read a pickle of Python 2, whose texts are bytes; joblib reads them only if all pickles of this process may."""
+    vars(pickle)["_Unpickler"].__init__.__kwdefaults__["encoding"] = "latin1"
+    vars(pickle)["load"] = partial(pickle.load, encoding="latin1")
+    try:
+        return import_module("joblib").load(str(path))
+    except ImportError:
+        return pickle.loads(path.read_bytes(), encoding="latin1")
 
 
 def _part(value: Any, key: Any) -> Any:
