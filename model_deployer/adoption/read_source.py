@@ -16,6 +16,7 @@ from model_deployer.adoption.network.arrangement import StatedFields, arrange
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
 from model_deployer.adoption.network.sequence_input import StatedSequence
+from model_deployer.adoption.network.tensor_input import StatedTensor
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
@@ -61,6 +62,7 @@ class SourceHints:
         images: The fields that are images, and what model.yaml says of them.
         sequences: The fields that are sequences, and what model.yaml says of them.
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
+        tensors: The fields that are tensors, and what model.yaml or the table says of them.
     """
 
     columns: Sequence[str] | None = None
@@ -72,6 +74,7 @@ class SourceHints:
     images: Mapping[str, StatedImage] = field(default_factory=dict)
     targets: Sequence[str] = ()
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
+    tensors: Mapping[str, StatedTensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class ReadSource:
         """Return what the source and model.yaml say of the fields of a network."""
         stated = [item.value for item in self.source.about("pixels")]
         pixels = Pixels.model_validate(stated[0]) if stated else None
-        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences, hints.tensors)
 
     @property
     def is_converted(self) -> bool:
