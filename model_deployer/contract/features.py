@@ -413,6 +413,7 @@ class NumberArray(_Feature):
     integers: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    example: Any = None
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "NumberArray":
@@ -607,7 +608,11 @@ class Tensor(NumberArray):
 
     kind: Literal["tensor"] = "tensor"
     dimensions: Dimensions = Field(alias="shape")
-    example: Any = None
+
+    @field_validator("example")
+    @classmethod
+    def _example_is_frozen(cls, example: Any) -> Any:
+        return _as_tuples(example)
 
     @field_validator("dimensions")
     @classmethod
@@ -641,6 +646,10 @@ class Tensor(NumberArray):
     def encoding(self) -> str:
         missing = "NaN in all places, with one place in each free axis, if it is missing"
         return f"The numbers in their axes; in one call of the graph, all rows have the same shape. {missing}."
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def sizes_of(dimensions: Dimensions) -> tuple[tuple[int, int], ...]:
