@@ -20,6 +20,7 @@ from model_deployer.adoption.equality.comparison import SourceAnswers, compare, 
 from model_deployer.adoption.equality.image_probes import with_images
 from model_deployer.adoption.equality.probes import MIXED_CASE, Probes, build_probes
 from model_deployer.adoption.equality.sequence_probes import with_sequences
+from model_deployer.adoption.equality.tensor_probes import with_tensors
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
@@ -27,6 +28,7 @@ from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_sco
 from model_deployer.adoption.interface import Interface, Kind, label_text
 from model_deployer.adoption.network.image_input import StatedImage
 from model_deployer.adoption.network.sequence_input import StatedSequence
+from model_deployer.adoption.network.tensor_input import StatedTensor
 from model_deployer.adoption.opened_source import OpenedSource, open_source
 from model_deployer.adoption.read_source import ReadSource, SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
@@ -39,8 +41,9 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
-    NumberList,
+    NumberArray,
     NumberSequence,
+    Tensor,
     Vector,
 )
 from model_deployer.contract.number_format import count
@@ -54,6 +57,7 @@ from model_deployer.training.data.possible_categories import possible_categories
 from model_deployer.training.data.request_rows import legal
 from model_deployer.training.data.table import read_table
 from model_deployer.training.data.untabled_fields import untabled_features
+from model_deployer.training.data.vectors import table_dimensions
 from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
@@ -63,7 +67,7 @@ from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of, sample_without_inputs
 from model_deployer.training.runtime.console import print_stage
-from model_deployer.training.spec import AdoptSpec, Spec, read_spec
+from model_deployer.training.spec import AdoptSpec, FeatureOverride, Spec, read_spec
 
 #: The maximum number of rows of the table that the source and the graph both answer, and of numbers and pixels in them;
 #: with rows of very many numbers, the number of rows all the same.
@@ -104,7 +108,10 @@ def adopt(path: Path) -> Completed:
     location = spec.location("adopt", "source")
     hints = _hints(spec)
     read = read_source(source_path, hints)
-    has_names = hints.columns is not None or hints.vectors or hints.images or hints.sequences
+    if read.is_network and spec.data.has_table:
+        hints = replace(hints, tensors={**hints.tensors, **_tensors_of_table(spec, path)})
+        read = read_source(source_path, hints)
+    has_names = hints.columns is not None or any((hints.vectors, hints.images, hints.sequences, hints.tensors))
     if read.is_unnamed and not has_names and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read))
         read = read_source(source_path, hints)
@@ -146,6 +153,11 @@ def _hints(spec: Spec) -> SourceHints:
         for name, override in spec.features.items()
         if override.kind == "sequence"
     }
+    tensors = {
+        name: StatedTensor(override.shape, override.minimum, override.maximum)
+        for name, override in spec.features.items()
+        if override.kind == "tensor"
+    }
     return SourceHints(
         columns=adopt.columns,
         labels=adopt.labels,
@@ -155,8 +167,25 @@ def _hints(spec: Spec) -> SourceHints:
         vectors=vectors,
         images=images,
         sequences=sequences,
+        tensors=tensors,
         targets=spec.data.targets,
     )
+
+
+def _tensors_of_table(spec: Spec, path: Path) -> dict[str, StatedTensor]:
+    """Return the columns of a table that hold tensors, whose sizes are from the smallest to the largest in the table.
+
+    model.yaml may state that a column is a vector, and the shape of a tensor.
+    """
+    frame = read_table(spec, path.parent).frame
+    tensors = {}
+    for name in candidates(frame, spec):
+        override = spec.features.get(name, FeatureOverride())
+        if override.kind not in (None, "tensor") or override.shape is not None:
+            continue
+        if dimensions := table_dimensions(frame[name]):
+            tensors[name] = StatedTensor(dimensions, override.minimum, override.maximum)
+    return tensors
 
 
 def _columns_of_table(spec: Spec, path: Path, read: ReadSource) -> tuple[str, ...]:
@@ -364,14 +393,15 @@ class _Rows:
 def _probes(
     features: Sequence[Feature], table: pl.DataFrame | None, critical: Mapping[str, set[float | str]], seed: int
 ) -> Probes:
-    """Return the probe rows for fields: single values, vectors, sequences and images."""
+    """Return the probe rows for fields: single values, vectors, sequences, tensors and images."""
     lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
     images = [feature for feature in features if isinstance(feature, Image)]
     sequences = [feature for feature in features if isinstance(feature, NumberSequence)]
+    tensors = [feature for feature in features if isinstance(feature, Tensor)]
     kinds: dict[str, Kind] = {
         feature.name: "text" if feature.dtype == "string" else "number"
         for feature in features
-        if not isinstance(feature, NumberList | Image)
+        if not isinstance(feature, NumberArray | Image)
     }
     whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
     probes = build_probes(kinds, critical, table, seed, whole) if kinds else None
@@ -379,6 +409,8 @@ def _probes(
         probes = with_vectors(probes, lengths, table, seed)
     if sequences:
         probes = with_sequences(probes, sequences, table, seed)
+    if tensors:
+        probes = with_tensors(probes, tensors, table, seed)
     return _of_contract(with_images(probes, images, table, seed), features)
 
 
@@ -420,7 +452,7 @@ def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) 
 
 
 def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> Feature:
-    if isinstance(feature, NumberList | Image):
+    if isinstance(feature, NumberArray | Image):
         return feature
     values = rows.frame[feature.name]
     is_missing = values == "" if feature.dtype == "string" else values.is_nan()
@@ -645,7 +677,7 @@ def _untested(served: _Served, evidence: Adoption, tolerance: float) -> ReadyMod
 def _baselines(dataset: Dataset) -> dict[str, Arrays]:
     """Return the predictions of the baselines for the test rows; fields with many numbers have no linear one."""
     parts = dataset.parts
-    if any(isinstance(feature, NumberList | Image) for feature in dataset.features):
+    if any(isinstance(feature, NumberArray | Image) for feature in dataset.features):
         train = sample_without_inputs(dataset, parts.train)
         return trivial_prediction(train, dataset.target.classes, len(parts.test))
     preprocessor, train = fit_sample(dataset, parts.train)

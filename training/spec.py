@@ -28,7 +28,7 @@ from model_deployer.contract.category_spelling import NormalizationStep
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
-from model_deployer.contract.features import CapturePolicy
+from model_deployer.contract.features import CapturePolicy, Dimensions, check_dimensions
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.source_runner import Meaning, Pixels
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
@@ -270,7 +270,9 @@ _KEYS_OF_IMAGES = _IMAGE_KEYS | {"kind", "description", "example"}
 
 
 #: The kinds of features that model.yaml can name.
-FeatureKind = Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "sequence", "image"]
+FeatureKind = Literal[
+    "numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "sequence", "tensor", "image"
+]
 
 
 class FeatureOverride(_Section):
@@ -296,6 +298,8 @@ class FeatureOverride(_Section):
         longest: The maximum number of characters of a text, or of numbers of a sequence.
         shortest: The minimum number of numbers of a sequence.
         padding: The number that a network gets after the end of a shorter sequence.
+        shape: For a tensor, the size of each axis, or the smallest and the largest size of a free one, such as
+            ``[[1, 500], 80]``; by default what the network fixes, and what the table has of its free axes.
         size: For an image, its height and width in pixels, if the network does not show them.
         channels: For an image, 1 for grey, 3 for red, green and blue, if the network does not show it.
         resize: For an image, whether one of another size is resized; otherwise it is refused.
@@ -321,6 +325,7 @@ class FeatureOverride(_Section):
     longest: int | None = Field(default=None, ge=1)
     shortest: int | None = Field(default=None, ge=1)
     padding: float | None = None
+    shape: Dimensions | None = None
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     resize: bool | None = None
@@ -336,6 +341,19 @@ class FeatureOverride(_Section):
         for key in ("shortest", "padding"):
             if getattr(self, key) is not None and not is_sequence:
                 raise ValueError(f"`{key}` is for a `sequence`")
+        return self
+
+    @field_validator("shape")
+    @classmethod
+    def _shape_is_legal(cls, value: Dimensions | None) -> Dimensions | None:
+        if value is not None:
+            check_dimensions(value)
+        return value
+
+    @model_validator(mode="after")
+    def _shape_is_that_of_a_tensor(self) -> "FeatureOverride":
+        if self.shape is not None and self.kind != "tensor":
+            raise ValueError("`shape` is for a `tensor`")
         return self
 
     @field_validator("size")
@@ -849,7 +867,7 @@ class Spec(_Section):
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
             for name, override in self.features.items():
-                if override.kind in ("vector", "sequence", "image"):
+                if override.kind in ("vector", "sequence", "tensor", "image"):
                     raise ValueError(f"`features.{name}`: a field of kind `{override.kind}` needs `adopt`")
             return self
         for key in ("estimator", "transformers", "positive", "quantile"):

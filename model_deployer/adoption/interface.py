@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from model_deployer.contract.features import Dimensions
+
 #: How a model reads a column: as numbers, with NaN for a missing one; or as texts, with "" for a missing one.
 Kind = Literal["number", "text"]
 
@@ -20,7 +22,7 @@ class SourceField:
         is_free_text: Whether the model reads words from the text.
         is_whole: Whether the model takes whole numbers only.
         length: For a vector, the number of its numbers; None for a single value.
-        sizes: For a vector that a network takes as a tensor, the dimensions of that; else empty.
+        dimensions: For a tensor, the size of each axis, or the smallest and the largest one; None for another field.
         image: For an image, its height, width and channels; None for another field.
         sequence: For a sequence, its smallest and largest number of numbers; None for another field.
         minimum: The smallest number that the source does not refuse; None without a limit.
@@ -35,7 +37,7 @@ class SourceField:
     is_free_text: bool = False
     is_whole: bool = False
     length: int | None = None
-    sizes: tuple[int, ...] = ()
+    dimensions: Dimensions | None = None
     image: tuple[int, int, int] | None = None
     sequence: tuple[int, int] | None = None
     minimum: float | None = None

@@ -19,15 +19,17 @@ from model_deployer.adoption.network.network import Network, Tensor, read_networ
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
 from model_deployer.adoption.network.prepared_input import join_steps, prepared_input
 from model_deployer.adoption.network.sequence_input import within_vocabulary
+from model_deployer.adoption.network.tensor_input import within_table
 from model_deployer.adoption.network.wrapped_network import wrap_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_steps
 from model_deployer.adoption.source_cell import OpenCell
 from model_deployer.adoption.stored_model import source_columns as stated_columns
 from model_deployer.adoption.stored_model import stored_steps
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector, sizes_of
+from model_deployer.contract.features import Tensor as TensorFeature
 from model_deployer.contract.source_runner import NetworkAnswer
-from model_deployer.contract.tensor_batch import Graph
+from model_deployer.contract.tensor_batch import Graph, padded
 
 #: The numbers of rows that a graph is tried with; one that is fixed to some number fails with another.
 BATCHES = (1, 2, 17)
@@ -78,6 +80,7 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         read = with_steps(read, steps)
         fields = tuple(field.source_field for field in steps.fields)
     sequences = tuple(field.name for field in fields if field.sequence is not None)
+    tensors = tuple(field.name for field in fields if field.dimensions is not None)
     sample = sample_rows(fields)
     counts = [len(fields)] if steps is not None else [len(slot.fields) for slot in slots]
     images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
@@ -88,10 +91,13 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     if sequences:
         forms_of_inputs |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
         request |= {"sequences": list(sequences), "fills": [slot.fill for slot in slots]}
-    tensors = _raw_answers(cell, fields, sample, request)
+    if tensors:
+        forms_of_inputs |= {"tensors": tensors}
+        request |= {"tensors": list(tensors)}
+    raw_answers = _raw_answers(cell, fields, sample, request)
     stated = Stated(labels, hints.labels, hints.outputs, bool(hints.targets), hints.classes)
-    answered = read_answer(tensors, stated, counts)
-    answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences else answered.answer
+    answered = read_answer(raw_answers, stated, counts)
+    answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences or tensors else answered.answer
     interface = Interface(fields, answered.labels, numbers=answered.width)
     read = replace(read, interface=interface, reason=reason)
     if network is None:
@@ -135,6 +141,9 @@ def _sizes(hints: SourceHints) -> dict[str, Any]:
     """Return what model.yaml says of the sizes of an input, for a network that does not show them."""
     if hints.sequences:
         return {"sequence": True}
+    if hints.tensors and all(each.dimensions is not None for each in hints.tensors.values()):
+        names = hints.columns or list(hints.tensors)
+        return {"shapes": [sizes_of(hints.tensors[name].dimensions or ()) for name in names if name in hints.tensors]}
     if not hints.images:
         return {"width": len(hints.columns)} if hints.columns else {}
     image = next(iter(hints.images.values()))
@@ -151,6 +160,12 @@ def _slots(
     if network is not None:
         slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
         return tuple(_with_known_tokens(slot, network) for slot in slots)
+    if stated.tensors and all(each.dimensions is not None for each in stated.tensors.values()):
+        inputs = [
+            Tensor(name, onnx.TensorProto.FLOAT, (None,) * len(each.dimensions or ()))
+            for name, each in stated.tensors.items()
+        ]
+        return arrange(inputs, stated)
     if stated.sequences:
         raise CheckFailed(f"the network takes sequences, and cannot become a graph: {reason}")
     if len(stated.images) == 1:
@@ -167,13 +182,15 @@ def _slots(
 
 
 def _with_known_tokens(slot: Slot, network: Network) -> Slot:
-    return replace(slot, fields=tuple(within_vocabulary(field, slot.tensor, network) for field in slot.fields))
+    fields = (within_table(field, slot.tensor, network) for field in slot.fields)
+    return replace(slot, fields=tuple(within_vocabulary(field, slot.tensor, network) for field in fields))
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
     """Return rows that show what the outputs of a network mean: numbers near 0, categories, and noise as images.
 
-    They are float64 or texts, [rows, width] each, and of an image uint8 [rows, height, width, channels].
+    They are float64 or texts, [rows, width] each, of a tensor [rows, *shape], and of an image uint8 [rows, height,
+    width, channels].
     """
     random, rows = np.random.default_rng(0), max(BATCHES)
     columns: dict[str, NDArray[Any]] = {}
@@ -185,6 +202,8 @@ def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
             columns[field.name] = _sample_categories(field, rows)
         elif field.kind == "text":
             columns[field.name] = np.full(shape, "", object)
+        elif field.dimensions is not None:
+            columns[field.name] = _sample_tensors(field, sizes_of(field.dimensions), random)
         elif field.sequence is not None:
             columns[field.name] = _sample_sequences(field, field.sequence, random)
         else:
@@ -217,6 +236,21 @@ def _sample_sequences(field: SourceField, lengths: tuple[int, int], random: np.r
     return numbers
 
 
+def _sample_tensors(
+    field: SourceField, sizes: Sequence[tuple[int, int]], random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return small tensors of different shapes, with NaN after their ends."""
+    low, shapes = int(field.minimum or 0), []
+    for _ in range(max(BATCHES)):
+        shapes.append([random.integers(first, min(last, first + _SAMPLE_LENGTHS) + 1) for first, last in sizes])
+    if field.is_whole:
+        high = low + 1 if field.maximum is None else int(field.maximum)
+        numbers = [random.integers(low, high + 1, shape).astype(np.float64) for shape in shapes]
+    else:
+        numbers = [random.normal(size=shape) for shape in shapes]
+    return padded(numbers, [1] * len(sizes))
+
+
 def _raw_answers(
     cell: OpenCell, fields: Sequence[SourceField], sample: Arrays, network: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
@@ -232,6 +266,8 @@ def _feature(field: SourceField) -> Feature:
     if field.image is not None:
         height, width, channels = field.image
         return Image.model_validate({"name": field.name, "height": height, "width": width, "channels": channels})
+    if field.dimensions is not None:
+        return TensorFeature(name=field.name, dimensions=field.dimensions)
     if field.length is not None:
         return Vector(name=field.name, length=field.length)
     if field.sequence is not None:

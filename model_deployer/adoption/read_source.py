@@ -17,6 +17,7 @@ from model_deployer.adoption.network.arrangement import StatedFields, arrange
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
 from model_deployer.adoption.network.sequence_input import StatedSequence
+from model_deployer.adoption.network.tensor_input import StatedTensor
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
@@ -67,6 +68,7 @@ class SourceHints:
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
         categories: The texts of each column that may be categories, for a source that has only their hashes.
         classes: The two values of the target in the table, as texts, in ascending order; None if it has others.
+        tensors: The fields that are tensors, and what model.yaml or the table says of them.
     """
 
     columns: Sequence[str] | None = None
@@ -80,6 +82,7 @@ class SourceHints:
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     classes: tuple[str, str] | None = None
+    tensors: Mapping[str, StatedTensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class ReadSource:
         """Return what the source and model.yaml say of the fields of a network."""
         stated = [item.value for item in self.source.about("pixels")]
         pixels = Pixels.model_validate(stated[0]) if stated else None
-        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences, hints.tensors)
 
     @property
     def is_converted(self) -> bool:

@@ -47,6 +47,9 @@ MAX_ELEMENTS = 1_000_000
 #: The maximum number of axes of a tensor.
 MAX_AXES = 8
 
+#: The size of each axis of a tensor, or the smallest and the largest size of a free one.
+Dimensions = tuple[int | tuple[int, int], ...]
+
 #: What captured traffic has of a field: its value; only the name of its bin in reference.json, which is enough to see
 #: drift; a keyed hash, which is enough to see that two values are equal; nothing.
 CapturePolicy = Literal["keep", "bin", "hash", "drop"]
@@ -410,6 +413,7 @@ class NumberArray(_Feature):
     integers: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    example: Any = None
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "NumberArray":
@@ -603,12 +607,16 @@ class Tensor(NumberArray):
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     kind: Literal["tensor"] = "tensor"
-    dimensions: tuple[int | tuple[int, int], ...] = Field(alias="shape")
-    example: Any = None
+    dimensions: Dimensions = Field(alias="shape")
+
+    @field_validator("example")
+    @classmethod
+    def _example_is_frozen(cls, example: Any) -> Any:
+        return _as_tuples(example)
 
     @field_validator("dimensions")
     @classmethod
-    def _sizes_are_legal(cls, dimensions: tuple[int | tuple[int, int], ...]) -> tuple[int | tuple[int, int], ...]:
+    def _sizes_are_legal(cls, dimensions: Dimensions) -> Dimensions:
         check_dimensions(dimensions)
         return dimensions
 
@@ -627,7 +635,7 @@ class Tensor(NumberArray):
     @property
     @override
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        return tuple((each, each) if isinstance(each, int) else each for each in self.dimensions)
+        return sizes_of(self.dimensions)
 
     @override
     def expected(self) -> str:
@@ -640,8 +648,17 @@ class Tensor(NumberArray):
         return f"The numbers in their axes; in one call of the graph, all rows have the same shape. {missing}."
 
 
-def check_dimensions(dimensions: Sequence[int | tuple[int, int]]) -> None:
-    """Check the sizes of the axes of a tensor: a whole number, or the smallest and the largest one, for each.
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def sizes_of(dimensions: Dimensions) -> tuple[tuple[int, int], ...]:
+    """Return the smallest and the largest size of each axis of a tensor."""
+    return tuple((each, each) if isinstance(each, int) else each for each in dimensions)
+
+
+def check_dimensions(dimensions: Dimensions) -> None:
+    """Check the sizes of the axes of a tensor.
 
     Raises:
         ValueError: if they are not legal.
@@ -650,7 +667,7 @@ def check_dimensions(dimensions: Sequence[int | tuple[int, int]]) -> None:
         raise ValueError("a tensor has at least two axes; make a field with one axis a `vector` or a `sequence`")
     if len(dimensions) > MAX_AXES:
         raise ValueError(f"a tensor has at most {MAX_AXES} axes")
-    sizes = [(each, each) if isinstance(each, int) else each for each in dimensions]
+    sizes = sizes_of(dimensions)
     if any(not 1 <= low <= high for low, high in sizes):
         raise ValueError(
             "each axis of a tensor is a size of at least 1, or the pair [smallest, largest] of a free axis"

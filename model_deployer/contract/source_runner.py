@@ -109,6 +109,7 @@ class NetworkAnswer(JsonObject):
         names: What the contract calls these labels.
         images: For the fields that are images, what becomes of their pixels.
         sequences: The fields that are sequences. The network gets rows of one length at a time, without padding.
+        tensors: The fields that are tensors. The network gets rows of one shape at a time, without padding.
         fills: For a network with sequences, what fills each input: ``values``; ``mask``, 1 for each number; ``zeros``.
     """
 
@@ -123,6 +124,7 @@ class NetworkAnswer(JsonObject):
     images: Mapping[str, Pixels] = {}
     sequences: tuple[str, ...] = ()
     fills: tuple[Literal["values", "mask", "zeros"], ...] = ()
+    tensors: tuple[str, ...] = ()
 
 
 class SourceRunner(JsonDocument):

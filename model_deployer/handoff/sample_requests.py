@@ -1,10 +1,12 @@
 """The requests of examples/sample_requests.json: sent to a running server, which must answer or refuse each."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
@@ -16,6 +18,7 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
+    NumberArray,
     NumberList,
     Numeric,
     Text,
@@ -127,7 +130,7 @@ def _faults(feature: Feature) -> Iterator[tuple[str, Callable[[Row], Row]]]:
                 yield "an empty category", put("")
             if isinstance(feature, Text):
                 yield "a text that is too long", put("x" * (feature.longest + 1))
-        case Image() | NumberList():
+        case Image() | NumberArray():
             yield from ((fault, put(value)) for fault, value in _wrong_arrays(feature))
         case Datetime():
             yield "text that is not a time", put("yesterday")
@@ -135,15 +138,36 @@ def _faults(feature: Feature) -> Iterator[tuple[str, Callable[[Row], Row]]]:
             yield "a time with a missing or unexpected time zone", put(f"2024-01-31T12:00:00{wrong_zone}")
 
 
-def _wrong_arrays(feature: Image | NumberList) -> Iterator[tuple[str, Any]]:
-    """Yield the possible faults of an image or a list of numbers, each with a value that has it."""
+def _wrong_arrays(feature: Image | NumberArray) -> Iterator[tuple[str, Any]]:
+    """Yield the possible faults of an image, a list of numbers or a tensor, each with a value that has it."""
     if isinstance(feature, Image):
         yield "text instead of an image", "bm8gaW1hZ2U="
         yield "an image that is not in base64", "no image"
         yield "a number instead of an image", 7
         return
-    number, (shortest, longest) = feature.minimum or 0, feature.lengths
+    number = feature.minimum or 0
+    if not isinstance(feature, NumberList):
+        yield from _wrong_tensors(feature, number)
+        return
+    shortest, longest = feature.lengths
     yield "a list with too few numbers", [number] * (shortest - 1)
     yield "a list with too many numbers", [number] * (longest + 1)
     yield "null in a list", [*[number] * (shortest - 1), None]
     yield "text instead of a list", "many"
+
+
+def _wrong_tensors(feature: NumberArray, number: float) -> Iterator[tuple[str, Any]]:
+    """Yield the possible faults of a tensor, each with a value that has it; the values are as small as possible."""
+    lowest = [low for low, _ in feature.sizes]
+    wider = ([*lowest[:axis], high + 1, *lowest[axis + 1 :]] for axis, (_, high) in enumerate(feature.sizes))
+    yield "nested lists with too many numbers", np.full(min(wider, key=math.prod), number).tolist()
+    yield "a single list instead of nested lists", [number] * lowest[-1]
+    with_null = np.full(lowest, number, object)
+    with_null[(-1,) * len(lowest)] = None
+    yield "null in nested lists", with_null.tolist()
+    low, high = feature.sizes[0]
+    if high > 1:
+        uneven = np.full([max(2, low), *lowest[1:]], number).tolist()
+        uneven[-1] = uneven[-1][:-1]
+        yield "nested lists of different lengths", uneven
+    yield "text instead of nested lists", "many"

@@ -164,8 +164,9 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
 
     These are columns (which must have equal lengths), headers (which may be unknown), the lines of CSV, and tables and
     arrays in binary formats. Of the files of images only the examples remain, without the limit of rows: the limit of
-    the bytes of a body comes before it. Of the sequences in tensors, whose shape names their length, only the shortest
-    remain. The name of the only column of a table may be its position.
+    the bytes of a body comes before it. Of the sequences and tensors whose shape the request names, only the smallest
+    remain, and of nested lists those whose inner lists are as short as possible. The name of the only column of a table
+    may be its position.
     """
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -189,15 +190,25 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fix_lengths(components: dict[str, Any]) -> None:
-    """Leave only the shortest sequences in the tensors of components, in place."""
+    """Leave only the smallest sequences and tensors in components, whose sizes agree with each other, in place."""
     for component in components.values():
         properties = component.get("properties", {})
         lengths = properties.get("shape", {}).get("prefixItems", [])[1:]
         for length in lengths:
             length["maximum"] = length["minimum"]
+        if lengths:
             flat, nested = properties["data"]["anyOf"]
-            for numbers in (flat, nested["items"]):
-                numbers["maxItems"] = length["minimum"]
+            _fix_sizes(flat)
+            _fix_sizes(nested["items"])
+        if "array" in component.get("type", ()) and component.get("items", {}).get("type") == "array":
+            _fix_sizes(component["items"])
+
+
+def _fix_sizes(schema: dict[str, Any]) -> None:
+    """Leave only the smallest size of each level of nested lists, in place."""
+    while "minItems" in schema:
+        schema["maxItems"] = schema["minItems"]
+        schema = schema["items"]
 
 
 def _accept_positions(components: dict[str, Any]) -> None:

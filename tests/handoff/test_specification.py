@@ -45,6 +45,17 @@ def test_tensors_have_the_shortest_sequences(name: str, length: int, tmp_path: P
     assert flat["minItems"] == flat["maxItems"] == nested["items"]["maxItems"] == length
 
 
+def test_tensors_have_the_smallest_shape(tmp_path: Path) -> None:
+    schemas = document(tensor_models.write_tensors, tmp_path)
+    properties = schemas["OpenInferenceInputSpectrogram"]["properties"]
+    flat, nested = properties["data"]["anyOf"]
+    assert [size["maximum"] for size in properties["shape"]["prefixItems"][1:]] == [1, 4]
+    assert (flat["minItems"], flat["maxItems"]) == (4, 4)
+    assert (nested["items"]["maxItems"], nested["items"]["items"]["maxItems"]) == (1, 4)
+    field = schemas["spectrogram"]
+    assert (field["minItems"], field["maxItems"], field["items"]["maxItems"]) == (1, 6, 4)
+
+
 def test_the_operator_may_capture_traffic_and_require_keys() -> None:
     """A deployment with the route for labels and with API keys has the document of the package."""
     operation = {"security": [{"key": []}], "responses": {"200": {}, "401": {}}}

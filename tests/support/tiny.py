@@ -16,7 +16,16 @@ from onnx import TensorProto, helper
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Integer,
+    NumberArray,
+    Numeric,
+    Text,
+)
 from model_deployer.contract.outputs import Classification, Regression
 
 FEATURES = (
@@ -110,7 +119,8 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
                 helper.make_node("Where", [f"_nan{index}", "_zero", feature.name], [f"_value{index}"]),
                 helper.make_node("Cast", [f"_value{index}"], [f"_float{index}"], to=TensorProto.FLOAT),
                 helper.make_node("Div", [f"_float{index}", "_scale"], [f"_scaled{index}"]),
-                helper.make_node("ReduceSum", [f"_scaled{index}", "_axis"], [term], keepdims=1),
+                helper.make_node("Flatten", [f"_scaled{index}"], [f"_flat{index}"], axis=1),
+                helper.make_node("ReduceSum", [f"_flat{index}", "_axis"], [term], keepdims=1),
             ]
         terms.append(term)
     nodes += [
@@ -141,7 +151,10 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
 
 
 def _sizes(feature: Feature) -> list[Any]:
-    return [f"{feature.name}_length"] if feature.kind == "sequence" else list(feature.shape)
+    if feature.kind == "sequence":
+        return [f"{feature.name}_length"]
+    sizes = feature.open_shape if isinstance(feature, NumberArray) else feature.shape
+    return [f"{feature.name}_{axis}" if size < 0 else size for axis, size in enumerate(sizes)]
 
 
 def write(

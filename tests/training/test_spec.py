@@ -50,7 +50,7 @@ seed: -1
         "or 'duckdb'; did you mean 'parquet'?",
         "model.yaml:7: split.metod: unknown key; did you mean 'method'?",
         "model.yaml:10: features.origin.kind: expected 'numeric', 'integer', 'boolean', 'categorical', 'datetime', "
-        "'text', 'vector', 'sequence' or 'image'; did you mean 'categorical'?",
+        "'text', 'vector', 'sequence', 'tensor' or 'image'; did you mean 'categorical'?",
         "model.yaml:11: seed: expected greater than or equal to 0",
     ]
 

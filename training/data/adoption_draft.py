@@ -122,10 +122,13 @@ def _data(read: ReadSource, table: str | None, targets: Sequence[str]) -> Iterat
 def _features(read: ReadSource) -> Iterator[str]:
     if read.interface is None:
         if read.is_network:
-            yield "\n# For a network that takes images. The name is that of the column, and the height is first.\n"
-            yield f"# features:\n#   photo: {{kind: image, size: [224, 224]{_pixels(read)}}}\n"
+            yield "\n# For a network that takes images, or tensors of any size: the name is that of the column. Of an\n"
+            yield "# image, the height is first; of a tensor, a free axis has its smallest and its largest size.\n"
+            yield "# features:\n"
+            yield f"#   photo: {{kind: image, size: [224, 224]{_pixels(read)}}}\n"
+            yield "#   signal: {kind: tensor, shape: [[1, 500], 80]}\n"
         return
-    if all(field.image is not None or field.sizes for field in read.interface.fields):
+    if all(field.image is not None or field.dimensions for field in read.interface.fields):
         yield from _tensors(read)
         return
     yield "\n# The fields that the model reads, and what callers have to know. The keys in the braces: description,\n"
@@ -135,12 +138,12 @@ def _features(read: ReadSource) -> Iterator[str]:
 
 
 def _tensors(read: ReadSource) -> Iterator[str]:
-    """Yield how an image is described; a tensor without a description is a list of numbers."""
+    """Yield how an image is described; a field without a description is a tensor, in nested lists."""
     assert read.interface is not None
-    yield "\n# The network takes tensors. Describe those that hold images; others are lists of numbers.\n"
+    yield "\n# The network takes tensors, as nested lists. Describe those that are images.\n"
     yield "# features:\n"
     for field in read.interface.fields:
-        sizes = "x".join(str(size or "?") for size in field.sizes)
+        sizes = "x".join(map(str, field.dimensions or field.image or ()))
         yield f"#   {scalar(field.name)}: {{kind: image{_pixels(read)}}}  # {sizes} for each row\n"
 
 
@@ -154,6 +157,8 @@ def _summary(field: SourceField) -> str:
         return "free text"
     if field.kind == "text":
         return f"text, {len(field.categories)} categories" if field.categories is not None else "text"
+    if field.dimensions is not None:
+        return f"a tensor of {'x'.join(map(str, field.dimensions))} numbers"
     if field.length is not None:
         return f"a list of {field.length} numbers"
     return "number" if field.kind == "number" else "not known: number or text"

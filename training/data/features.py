@@ -114,7 +114,7 @@ def with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec:
         sizes = _tensor_elements(features, frame[fullest])
         fullest = fullest[sizes.arg_sort()[:1]]  # the smallest one: examples are in every document
     row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
-    row |= {name: _as_tuples(value) for name, value in row.items()}
+    row |= {name: as_tuples(value) for name, value in row.items()}
     overridden = {name for name, override in spec.features.items() if override.example is not None}
     examples = {name: value for name, value in row.items() if value is not None and name not in overridden}
     return tuple(
@@ -128,8 +128,9 @@ def _tensor_elements(features: Sequence[Feature], frame: pl.DataFrame) -> pl.Ser
     return pl.Series([sum(np.size(value) for value in row if value is not None) for row in zip(*columns, strict=True)])
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+def as_tuples(value: Any) -> Any:
+    """Return nested lists as the nested tuples of an example."""
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
 def _with_gaps(train: pl.DataFrame, feature: Feature) -> pl.Series:

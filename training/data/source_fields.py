@@ -12,10 +12,10 @@ import polars as pl
 
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import Feature, Image, NumberSequence, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Tensor, Vector
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import holds_strings, is_readable
-from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
+from model_deployer.training.data.features import as_tuples, infer_feature, with_examples_of_one_row
 from model_deployer.training.data.images import conformed_images
 from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.data.vectors import conformed_arrays
@@ -64,8 +64,8 @@ def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     override = spec.features.get(field.name, FeatureOverride())
     if field.image is not None:
         return _image(column, field.image, spec)
-    if field.length is not None or field.sequence is not None:
-        return _list(column, field, spec)
+    if field.length is not None or field.sequence is not None or field.dimensions is not None:
+        return _numbers(column, field, spec)
     column = _readable(column, field, spec)
     merged = override.model_copy(update={"kind": override.kind or _kind(column, field), **_policies(field, override)})
     features = {**spec.features, field.name: merged}
@@ -74,23 +74,27 @@ def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     return within_source_range(feature.model_copy(update=bounds), field)
 
 
-def _list(column: pl.Series, field: SourceField, spec: Spec) -> Vector | NumberSequence:
-    """Return the contract of a field with several numbers; its example is the first list of the table."""
+def _numbers(column: pl.Series, field: SourceField, spec: Spec) -> Vector | NumberSequence | Tensor:
+    """Return the contract of a field with several numbers; its example is the first value of the table."""
     override = spec.features.get(field.name, FeatureOverride())
     missing: Literal["reject", "impute"] = "reject" if field.refuses_missing else override.missing or "reject"
-    feature: Vector | NumberSequence
-    if field.sequence is None:
+    feature: Vector | NumberSequence | Tensor
+    bounds = {"minimum": field.minimum, "maximum": field.maximum}
+    if field.dimensions is not None:
+        feature = Tensor(name=field.name, dimensions=field.dimensions, integers=field.is_whole, missing=missing)
+        override = override.model_copy(update=bounds)
+    elif field.sequence is None:
         feature = Vector(name=field.name, length=field.length or 1, integers=field.is_whole, missing=missing)
     else:
-        (low, high), bounds = field.sequence, {"minimum": field.minimum, "maximum": field.maximum}
+        low, high = field.sequence
         feature = NumberSequence(name=field.name, shortest=low, longest=high, integers=field.is_whole, missing=missing)
         override = override.model_copy(update=bounds)
     try:
-        vectors = conformed_arrays(column.drop_nulls().head(1), feature).to_list()
+        values = conformed_arrays(column.drop_nulls().head(1), feature).to_list()
     except DataError as error:
         raise DataError(f"{spec.location('data', 'path')}: {error}") from None
     stated = override.model_dump(include={"description", "unit", "minimum", "maximum"})
-    return feature.model_copy(update={**stated, "example": tuple(vectors[0]) if vectors else None})
+    return feature.model_copy(update={**stated, "example": as_tuples(values[0]) if values else None})
 
 
 def _image(column: pl.Series, shape: tuple[int, int, int], spec: Spec) -> Image:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import SpecError
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, sizes_of
 from model_deployer.contract.image_file import example_image
 from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: The keys of model.yaml that are merged with what the source says.
-_NOT_OVERRIDDEN = {"kind", "missing", "unknown", "categories", "size", "channels", "pixels", "padding"}
+_NOT_OVERRIDDEN = {"kind", "missing", "unknown", "categories", "size", "channels", "pixels", "padding", "shape"}
 
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
@@ -50,6 +51,10 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
         fields |= {"categories": field.categories, "unknown": unknown}
     if kind == "vector":
         fields |= {"length": field.length, "integers": field.is_whole}
+    if field.dimensions is not None:
+        fields |= {"shape": field.dimensions, "integers": field.is_whole}
+        fields |= {"minimum": field.minimum, "maximum": field.maximum}
+        override = override.model_copy(update={"minimum": None, "maximum": None})
     if field.sequence is not None:
         fields |= {"shortest": field.sequence[0], "longest": field.sequence[1], "integers": field.is_whole}
         fields |= {"minimum": field.minimum, "maximum": field.maximum}
@@ -68,6 +73,8 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
 def _kind(field: SourceField) -> str | None:
     if field.kind == "text":
         return "text" if field.is_free_text else "categorical"
+    if field.dimensions is not None:
+        return "tensor"
     if field.length is not None:
         return "vector"
     if field.sequence is not None:
@@ -82,6 +89,8 @@ def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
         return "a text"
     if field.image is not None:
         return example_image(*field.image)
+    if field.dimensions is not None:
+        return np.full([low for low, _ in sizes_of(field.dimensions)], max(0.0, field.minimum or 0.0)).tolist()
     if kind == "vector":
         return (0.0,) * (field.length or 1)
     if field.sequence is not None:

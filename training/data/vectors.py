@@ -7,7 +7,7 @@ import polars as pl
 
 from model_deployer.adoption.tensor_column import axes_of, tensor_type, tensor_values
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import NumberArray, NumberList, Tensor
+from model_deployer.contract.features import MAX_AXES, Dimensions, NumberArray, NumberList, Tensor
 
 
 def conformed_arrays(column: pl.Series, feature: NumberArray, offset: int = 0) -> pl.Series:
@@ -39,6 +39,39 @@ def conformed_arrays(column: pl.Series, feature: NumberArray, offset: int = 0) -
     missing = pl.Series([[math.nan] * feature.shape[0] if is_vector else []], dtype=lists.dtype)
     present = lists.zip_with(lists.is_not_null(), missing.new_from_index(0, len(lists)))
     return present.cast(pl.Array(pl.Float64, feature.shape[0])) if is_vector else present
+
+
+def table_dimensions(column: pl.Series) -> Dimensions | None:
+    """Return the sizes of the axes of the tensors in a column, from the smallest to the largest; None for others.
+
+    Args:
+        column: A column of any type; text in JSON may hold nested lists.
+    """
+    if column.dtype == pl.String:
+        axes = _nesting(next((text for text in column if text is not None), ""))
+        column = _of_json_or_null(column, tensor_type(axes)) if axes > 1 else column
+    axes = axes_of(column.dtype)
+    if axes < 2:
+        return None
+    values = tensor_values(column.cast(tensor_type(axes)))
+    shapes = np.array([value.shape for value in values if isinstance(value, np.ndarray)])
+    if not shapes.size:
+        return None
+    ends = zip(shapes.min(axis=0).tolist(), shapes.max(axis=0).tolist(), strict=True)
+    return tuple(low if low == high else (low, high) for low, high in ends)
+
+
+def _nesting(text: str) -> int:
+    """Return how many lists a text begins with."""
+    stripped = "".join(text[:100].split())
+    return min(len(stripped) - len(stripped.lstrip("[")), MAX_AXES)
+
+
+def _of_json_or_null(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    try:
+        return column.str.json_decode(dtype)
+    except pl.exceptions.ComputeError:
+        return pl.Series(column.name, [], dtype=dtype)
 
 
 def _wrong_lists(lists: pl.Series, feature: NumberArray) -> pl.Series:

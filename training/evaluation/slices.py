@@ -20,7 +20,7 @@ from model_deployer.training.evaluation.quantiles import quantile_parts
 from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
 #: The kinds of features whose values are not divided into slices.
-_WITHOUT_SLICES = frozenset({"vector", "sequence", "image"})
+_WITHOUT_SLICES = frozenset({"vector", "sequence", "tensor", "image"})
 
 #: The minimum number of rows, and the minimum share of all rows, of a slice that the search reports.
 MIN_ROWS, MIN_SHARE = 50, 0.01

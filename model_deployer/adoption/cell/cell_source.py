@@ -14,7 +14,8 @@ from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
 from model_deployer.adoption.interface import Interface, label_text
-from model_deployer.contract.features import Categorical, Feature, Image, NumberSequence
+from model_deployer.adoption.tensor_column import tensor_values
+from model_deployer.contract.features import Categorical, Feature, Image, NumberSequence, Tensor
 from model_deployer.contract.image_file import read_image
 from model_deployer.contract.outputs import Classification, Output
 from model_deployer.contract.source_runner import SourceRunner
@@ -151,6 +152,8 @@ def _array(feature: Feature, values: pl.Series) -> NDArray[Any]:
     if isinstance(feature, Image):
         pixels = [read_image(feature, content) for content in values]
         return np.array(pixels, np.uint8).reshape(-1, *feature.shape)
+    if isinstance(feature, Tensor):
+        return feature.column(tensor_values(values))
     if isinstance(feature, NumberSequence):
         return feature.column(values.to_list())
     return values.to_numpy()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberArray
 from model_deployer.contract.outputs import Classification, Output, VectorOutput
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -23,7 +23,7 @@ def source_columns(features: Sequence[Feature], columns: Arrays) -> dict[str, ND
 
     Returns:
         By name: int64 for whole numbers and bool for booleans without missing values, float64 for other numbers, and
-        objects with None for missing texts; [rows] each, of a vector [rows, length]. Images stay as they are.
+        objects with None for missing texts; [rows] each. Vectors, sequences, tensors and images stay as they are.
     """
     return {feature.name: _column(feature, columns[feature.name]) for feature in features}
 
@@ -73,7 +73,7 @@ def with_interval(values: NDArray[np.float32], half_width: float) -> dict[str, N
 
 
 def _column(feature: Feature, values: NDArray[Any]) -> NDArray[Any]:
-    if isinstance(feature, NumberList | Image):
+    if isinstance(feature, NumberArray | Image):
         return values
     values = values.reshape(-1)
     if feature.dtype == "string":

@@ -8,6 +8,7 @@ from model_deployer.adoption.interface import SourceField
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize, image_input
 from model_deployer.adoption.network.network import Tensor
 from model_deployer.adoption.network.sequence_input import Fill, StatedSequence, fill_of, sequence_field
+from model_deployer.adoption.network.tensor_input import StatedTensor, tensor_field
 from model_deployer.contract.source_runner import Pixels
 
 
@@ -31,6 +32,11 @@ class Slot:
     sequence: str | None = None
     padding: float = 0.0
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether its field is a tensor."""
+        return any(each.dimensions is not None for each in self.fields)
+
 
 @dataclass(frozen=True)
 class StatedFields:
@@ -42,6 +48,7 @@ class StatedFields:
         images: The fields that are images, as model.yaml has them.
         pixels: What the source itself says of the pixels that it takes; None if it says nothing.
         sequences: The fields that are sequences, as model.yaml has them.
+        tensors: The fields that are tensors, as model.yaml or the table has them.
     """
 
     columns: Sequence[str] | None = None
@@ -49,19 +56,20 @@ class StatedFields:
     images: Mapping[str, StatedImage] = field(default_factory=dict)
     pixels: Pixels | None = None
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
+    tensors: Mapping[str, StatedTensor] = field(default_factory=dict)
 
     @property
-    def tensors(self) -> list[str]:
-        """The fields with many numbers."""
-        return [*self.vectors, *self.images, *self.sequences]
+    def with_many_numbers(self) -> list[str]:
+        """The fields that are not single values."""
+        return [*self.vectors, *self.images, *self.sequences, *self.tensors]
 
 
 def arrange(inputs: Sequence[Tensor], stated: StatedFields, *, takes_missing: bool = False) -> tuple[Slot, ...]:
     """Return the fields of each input of a network.
 
     An input with one number for each row is a field with the name of the input. A single input with several is one
-    field for each of them, or a vector or an image if model.yaml names one. Several inputs with several numbers are
-    vectors, or images.
+    field for each of them, or a vector if model.yaml names one. Several inputs with several numbers are vectors. An
+    input with several axes is a tensor, or an image or a vector if model.yaml says so.
 
     Args:
         inputs: The inputs of the network.
@@ -78,13 +86,13 @@ def arrange(inputs: Sequence[Tensor], stated: StatedFields, *, takes_missing: bo
 
 def _with_missing(slot: Slot) -> Slot:
     """Return an input whose real numbers may be missing; whole numbers and images have no form for that."""
-    is_complete = slot.tensor.is_whole or slot.pixels is not None or slot.sequence is not None
+    is_complete = slot.tensor.is_whole or slot.pixels is not None or slot.sequence is not None or slot.is_tensor
     fields = (replace(each, refuses_missing=is_complete) for each in slot.fields)
     return replace(slot, fields=tuple(fields))
 
 
 def _arranged(inputs: Sequence[Tensor], stated: StatedFields) -> tuple[Slot, ...]:
-    has_columns = not (stated.tensors and stated.columns is None) and not stated.images
+    has_columns = not (stated.with_many_numbers and stated.columns is None) and not stated.images
     if len(inputs) == 1 and has_columns and len(inputs[0].sizes) < 2:
         return (_columns(inputs[0], stated.columns),)
     own = [tensor for tensor in inputs if not stated.sequences or fill_of(tensor, inputs) == "values"]
@@ -106,6 +114,8 @@ def _slot(tensor: Tensor, name: str, stated: StatedFields) -> Slot:
     """Return an input with a field of its own."""
     if sequence := stated.sequences.get(name):
         return Slot(tensor, (sequence_field(tensor, name, sequence),), sequence=name, padding=sequence.padding)
+    if name in stated.tensors or (len(tensor.sizes) > 1 and name not in stated.vectors and name not in stated.images):
+        return Slot(tensor, (tensor_field(tensor, name, stated.tensors.get(name, StatedTensor())),))
     if name not in stated.images:
         return Slot(tensor, (_field(tensor, name, _width(tensor, None)),))
     image = image_input(tensor, name, stated.images[name], stated.pixels)
@@ -127,8 +137,8 @@ def _names(inputs: Sequence[Tensor], stated: StatedFields) -> Sequence[str]:
     if stated.columns is not None and len(stated.columns) != len(inputs):
         own = ", ".join(tensor.name for tensor in inputs)
         raise UnsupportedModel(f"the network has the inputs {own}, but {len(stated.columns)} names are stated")
-    if stated.columns is None and len(inputs) == len(stated.tensors) == 1:
-        return stated.tensors
+    if stated.columns is None and len(inputs) == len(stated.with_many_numbers) == 1:
+        return stated.with_many_numbers
     return stated.columns or [tensor.name for tensor in inputs]
 
 
@@ -148,7 +158,7 @@ def _width(tensor: Tensor, columns: Sequence[str] | None) -> int:
     if width is None:
         raise UnknownSize(
             f"the input '{tensor.name}' has dimensions of any size: export the model with fixed sizes, list its "
-            f"columns under `adopt.columns`, or describe the image or the sequence that it takes under `features`"
+            f"columns under `adopt.columns`, or describe the sequence that it takes under `features`"
         )
     return width
 
@@ -163,5 +173,4 @@ def _field(tensor: Tensor, name: str, width: int) -> SourceField:
         refuses_missing=tensor.kind == "number",
         is_whole=tensor.is_whole,
         length=width if is_vector else None,
-        sizes=tuple(size or 0 for size in tensor.sizes) if len(tensor.sizes) > 1 else (),
     )

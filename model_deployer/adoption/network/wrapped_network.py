@@ -55,6 +55,11 @@ def _input(slot: Slot, field: SourceField) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(field.name, TensorProto.UINT8, ["rows", *field.image])
     if field.sequence is not None:
         return helper.make_tensor_value_info(field.name, TensorProto.DOUBLE, ["rows", f"{field.name}_length"])
+    if field.dimensions is not None:
+        sizes = [
+            each if isinstance(each, int) else f"{field.name}_{axis}" for axis, each in enumerate(field.dimensions)
+        ]
+        return helper.make_tensor_value_info(field.name, TensorProto.DOUBLE, ["rows", *sizes])
     element = TensorProto.STRING if slot.tensor.kind == "text" else TensorProto.DOUBLE
     return helper.make_tensor_value_info(field.name, element, ["rows", field.length or 1])
 
@@ -78,6 +83,10 @@ def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
         return
     if slot.sequence is not None:
         yield from _sequence_nodes(slot, slot.sequence, weights)
+        return
+    if slot.is_tensor:
+        (field,) = slot.fields
+        yield helper.make_node("Cast", [field.name], [_PREFIX + slot.tensor.name], to=slot.tensor.element)
         return
     target, names = _PREFIX + slot.tensor.name, [field.name for field in slot.fields]
     joined = f"::{slot.tensor.name}"

@@ -3,6 +3,7 @@
 import json as json_module
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -11,7 +12,7 @@ from model_deployer.contract import origin_text, store
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
-from model_deployer.contract.features import Feature, Image
+from model_deployer.contract.features import Feature, Image, Tensor
 from model_deployer.contract.metric_catalog import metric_in_words
 
 Tag = Annotated[
@@ -113,6 +114,8 @@ def _example(feature: Feature) -> str:
         return f"{feature.example:g}"
     if isinstance(feature, Image):
         return f"a file of {feature.width} x {feature.height} pixels"
+    if isinstance(feature, Tensor) and feature.example is not None:
+        return f"{' x '.join(map(str, np.shape(feature.example)))} numbers"
     if isinstance(feature.example, tuple):
         return f"{len(feature.example)} numbers"
     return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

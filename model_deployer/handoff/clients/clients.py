@@ -9,13 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from pydantic import TypeAdapter
 
@@ -29,7 +31,7 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
-    NumberList,
+    NumberArray,
     Numeric,
 )
 from model_deployer.contract.image_file import example_image
@@ -39,9 +41,11 @@ from model_deployer.handoff.clients.languages import (
     RUST,
     SKETCHED_NUMBERS,
     Language,
+    Numbers,
     Toolchain,
     Value,
     is_go_tag,
+    is_long,
     split_words,
     typescript_key,
 )
@@ -233,8 +237,21 @@ class _Field:
     @property
     def type(self) -> str:
         """The key of the field's type in :attr:`Language.types`."""
-        if isinstance(self.feature, NumberList):
-            return "integers" if self.feature.integers else "numbers"
+        if isinstance(self.feature, NumberArray):
+            name, axes = "integers" if self.feature.integers else "numbers", len(self.feature.sizes)
+            return name if axes == 1 else f"{name}_{axes}"
+        return self.kind
+
+    @property
+    def axes(self) -> int:
+        """The number of lists in each other; 0 for a single value."""
+        return len(self.feature.sizes) if isinstance(self.feature, NumberArray) else 0
+
+    @property
+    def item(self) -> str:
+        """Whether the numbers of a list are ``integer`` or ``numeric``; else the kind."""
+        if isinstance(self.feature, NumberArray):
+            return "integer" if self.feature.integers else "numeric"
         return self.kind
 
     @property
@@ -332,10 +349,12 @@ def _rust_sketch(field: _Field) -> str:
     if isinstance(field.example, str):
         value = f"{RUST.sketch(field.example)}.into()"
         return f"Some({value})" if field.nullable else value
-    if not isinstance(field.example, tuple) or len(field.example) <= SKETCHED_NUMBERS:
+    if not isinstance(field.example, tuple) or (field.axes == 1 and len(field.example) <= SKETCHED_NUMBERS):
         return _rust_value(field)
-    zero = RUST.literal(type(field.example[0])())
-    value = f"vec![{zero}; {len(field.example)}]"
+    numbers = np.array(field.example)
+    value = RUST.literal(numbers.dtype.type().item())
+    for size in reversed(numbers.shape):
+        value = f"vec![{value}; {size}]"
     return f"Some({value})" if field.nullable else value
 
 
@@ -363,8 +382,8 @@ def _about(feature: Feature) -> str:
 
 def _example(feature: Feature) -> Value:
     """Return a value for the quick start; None if the field may be null and has no example."""
-    if isinstance(feature, NumberList):
-        return _list_example(feature)
+    if isinstance(feature, NumberArray):
+        return _array_example(feature)
     if feature.example is not None or feature.nullable:
         return feature.example
     match feature:
@@ -383,13 +402,21 @@ def _example(feature: Feature) -> Value:
     return "text"
 
 
-def _list_example(feature: NumberList) -> tuple[float, ...] | None:
-    """Return a list for the quick start, with numbers of one type."""
+def _array_example(feature: NumberArray) -> Numbers | None:
+    """Return a list, or nested lists, for the quick start, with numbers of one type; very many are equal numbers."""
     if feature.example is None and feature.nullable:
         return None
-    bound = next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0)
     number = int if feature.integers else float
-    return tuple(map(number, feature.example or [bound] * feature.lengths[0]))
+    if feature.example is not None and not is_long(feature.example):
+        return _with_type(feature.example, number)
+    value: Any = number(next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0))
+    for low, _ in reversed(feature.sizes):
+        value = (value,) * low
+    return tuple(value)
+
+
+def _with_type(numbers: Numbers, number: Callable[[float], float]) -> Numbers:
+    return tuple(_with_type(item, number) if isinstance(item, tuple) else number(item) for item in numbers)
 
 
 def _retried_statuses() -> list[int]:

@@ -6,6 +6,9 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from model_deployer.contract.features import MAX_AXES
 
 #: The length of a text beyond that the comments of a client show its beginning only.
 _SKETCHED_CHARACTERS = 200
@@ -13,8 +16,14 @@ _SKETCHED_CHARACTERS = 200
 #: The number of numbers of a list that the comments of a client show.
 SKETCHED_NUMBERS = 4
 
-#: A value of a field: a tuple has only int or only float.
-Value = str | float | bool | tuple[float, ...] | None
+#: The number of numbers of a literal: a method of Java has at most 64 KiB.
+MAX_LITERAL_NUMBERS = 2_000
+
+#: Numbers of one type, int or float, or such tuples.
+Numbers = tuple[Any, ...]
+
+#: A value of a field.
+Value = str | float | bool | Numbers | None
 
 #: Lists as in JSON.
 _JSON_LISTS = {"float": ("[", "", "]"), "int": ("[", "", "]")}
@@ -50,7 +59,8 @@ class Language:
         tool: The name of the tool that must be installed.
         needs: The required tools with their versions, in words.
         toolchains: The toolchains that can run the check; the first that works on this machine is used.
-        types: The type of a value, by the kind of its feature; "numbers" and "integers" for lists.
+        types: The type of a value, by the kind of its feature; "numbers" and "integers" for lists, and "numbers_2" for
+            lists in lists.
         map_type: The type of numbers by text.
         identifier: Joins words to an identifier.
         reserved: Identifiers that a field cannot have.
@@ -58,6 +68,8 @@ class Language:
         escaped: Characters in a text that need a backslash, in addition to the quote and the backslash.
         null, booleans: The literals.
         lists: For lists of float and of int: what comes before the items, after each of them, and at the end.
+        nesting: What comes before a list once more for each level of lists in it.
+        repeated: A list of equal items, with their ``count`` and the ``item``, for a language that limits literals.
         comment: Replaces characters that a comment cannot contain.
     """
 
@@ -75,6 +87,8 @@ class Language:
     null: str = "null"
     booleans: tuple[str, str] = ("false", "true")
     lists: Mapping[str, tuple[str, str, str]] = field(default_factory=_JSON_LISTS.copy)
+    nesting: str = ""
+    repeated: str = ""
     comment: Callable[[str], str] = str
 
     def identifiers(self, names: Iterable[str]) -> list[str]:
@@ -104,17 +118,18 @@ class Language:
         """Return a value as a literal in a comment: only the beginning of a long list and of a file."""
         if isinstance(value, str) and len(value) > _SKETCHED_CHARACTERS:
             return self.quote(f"{value[:SKETCHED_NUMBERS]}...")
-        if not isinstance(value, tuple) or len(value) <= SKETCHED_NUMBERS:
+        if not isinstance(value, tuple):
             return self.literal(value)
-        opening, suffix, end = self.lists[_item_type(value)]
-        return f"{opening}{', '.join(f'{number!r}{suffix}' for number in value[:SKETCHED_NUMBERS])}, ...{end}"
+        shown = value[:1] if isinstance(value[0], tuple) else value[:SKETCHED_NUMBERS]
+        return self._list(shown, self.sketch, ", ..." if len(value) > len(shown) else "")
 
     def literal(self, value: Value) -> str:
         """Return a value as a literal."""
         match value:
+            case tuple() if self.repeated and is_long(value) and len(set(value)) == 1:
+                return self.repeated.format(count=len(value), item=self.literal(value[0]))
             case tuple():
-                opening, suffix, end = self.lists[_item_type(value)]
-                return f"{opening}{', '.join(f'{number!r}{suffix}' for number in value)}{end}"
+                return self._list(value, self.literal)
             case None:
                 return self.null
             case str():
@@ -122,6 +137,19 @@ class Language:
             case bool():
                 return self.booleans[value]
         return repr(value)
+
+    def _list(self, items: Numbers, write: Callable[[Value], str], rest: str = "") -> str:
+        """Return a list as a literal.
+
+        Args:
+            items: The items.
+            write: Returns an item that is a list as a literal.
+            rest: What follows the items.
+        """
+        opening, suffix, end = self.lists[_item_type(items)]
+        opening = self.nesting * (_axes(items) - 1) + opening
+        written = (write(item) if isinstance(item, tuple) else f"{item!r}{suffix}" for item in items)
+        return f"{opening}{', '.join(written)}{rest}{end}"
 
     def _character(self, character: str) -> str:
         if character in '"\\' + self.escaped:
@@ -137,8 +165,23 @@ class Language:
         return f"\n{prefix}".join(lines)
 
 
-def _item_type(numbers: tuple[float, ...]) -> str:
+def _item_type(numbers: Numbers) -> str:
+    if isinstance(numbers[0], tuple):
+        return _item_type(numbers[0])
     return "int" if all(isinstance(number, int) for number in numbers) else "float"
+
+
+def _axes(numbers: Numbers) -> int:
+    return 1 + _axes(numbers[0]) if isinstance(numbers[0], tuple) else 1
+
+
+def is_long(numbers: Numbers) -> bool:
+    """Return whether nested tuples have more numbers than a literal of every language can have."""
+    size = 1
+    inner: Any = numbers
+    while isinstance(inner, tuple):
+        size, inner = size * len(inner), inner[0]
+    return size > MAX_LITERAL_NUMBERS
 
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -218,11 +261,15 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _types(numeric: str, integer: str, boolean: str, text: str, lists: str) -> dict[str, str]:
-    """Return the type of a value by its kind, "numbers" and "integers" for lists; ``lists`` is a list of ``T``."""
+    """Return the types of values as :attr:`Language.types` has them; ``lists`` is a list of ``T``."""
     kinds = {"numeric": numeric, "integer": integer, "boolean": boolean}
     boxed = {"double": "Double", "long": "Long"} if "<T>" in lists and numeric == "double" else {}
     items = {"numbers": numeric, "integers": integer}
     kinds |= {kind: lists.replace("T", boxed.get(item, item)) for kind, item in items.items()}
+    for axes in range(2, MAX_AXES + 1):
+        for kind in items:
+            inner = kind if axes == 2 else f"{kind}_{axes - 1}"
+            kinds[f"{kind}_{axes}"] = lists.replace("T", kinds[inner])
     return kinds | dict.fromkeys(("categorical", "datetime", "text", "image"), text)
 
 
@@ -299,6 +346,7 @@ JAVA = Language(
         "clone finalize toString toJson values"
     ),
     lists={"float": ("List.of(", "", ")"), "int": ("List.of(", "L", ")")},
+    repeated="java.util.Collections.nCopies({count}, {item})",
     escape=_escape_utf16,
     comment=_javadoc,
 )
@@ -318,6 +366,7 @@ GO = Language(
     identifier=_pascal,
     reserved=frozenset(),
     lists={"float": ("[]float64{", "", "}"), "int": ("[]int64{", "", "}")},
+    nesting="[]",
     escape=_escape_long,
     comment=_godoc,
 )

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from model_deployer.contract import origin_text
-from model_deployer.contract.features import Categorical, Datetime, Feature, Image, Integer, NumberList, Numeric
+from model_deployer.contract.features import (
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberArray,
+    Numeric,
+    Tensor,
+)
 from model_deployer.contract.number_format import number, percent, plain, since_epoch
 from model_deployer.contract.reference import (
     CategoryDistribution,
@@ -59,8 +68,8 @@ def treatment(feature: Feature) -> Markdown:
         refused.append("out of range")
     if isinstance(feature, Categorical) and feature.unknown == "reject":
         refused.append("any other value")
-    if isinstance(feature, NumberList):
-        refused.append("of another length")
+    if isinstance(feature, NumberArray):
+        refused.append("of another shape" if isinstance(feature, Tensor) else "of another length")
     if isinstance(feature, Image):
         refused += ["damaged"] if feature.resize else ["damaged", "of another size"]
     sentence = f"{join_list(refused, 'or')}: the request is refused." if refused else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from model_deployer.contract import origin_text
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, RequestError
-from model_deployer.contract.features import Feature, NumberList
+from model_deployer.contract.features import Feature, NumberArray
 from model_deployer.contract.metric_catalog import Task
 from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification, VectorOutput
@@ -58,8 +58,10 @@ def fields(package: PackageData) -> Markdown:
 def json_type(feature: Feature) -> str:
     """Return the JSON type of a value that is not null: number, integer, boolean or string."""
     schema = feature.value_schema()
-    if isinstance(feature, NumberList):
-        return f"list of {schema['items']['type']}s"
+    if isinstance(feature, NumberArray):
+        while schema["type"] == "array":
+            schema = schema["items"]
+        return f"list of {'lists of ' * (len(feature.sizes) - 1)}{schema['type']}s"
     name: str = schema["type"]
     return name
 

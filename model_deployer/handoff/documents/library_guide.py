@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from model_deployer.contract.features import Feature, Image, NumberList, NumberSequence
+from model_deployer.contract.features import Feature, Image, NumberArray, NumberSequence
 from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
@@ -50,9 +50,14 @@ def graph_inputs(package: PackageData) -> Markdown:
 
 
 def _array_type(feature: Feature) -> str:
-    if not isinstance(feature, NumberList | Image):
+    if isinstance(feature, NumberSequence):
+        sizes = "length"
+    elif isinstance(feature, NumberArray):
+        sizes = feature.shape_text
+    elif isinstance(feature, Image):
+        sizes = ", ".join(map(str, feature.shape))
+    else:
         return feature.dtype
-    sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
     return f"{feature.dtype} [rows, {sizes}]"
 
 

@@ -15,7 +15,7 @@ from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Feature, Image, NumberSequence, Text, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Tensor, Text, Vector
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.parity import predict_in_chunks
 
@@ -107,6 +107,16 @@ def _interface(contract: Contract) -> Interface:
 
 
 def _field(feature: Feature) -> SourceField:
+    if isinstance(feature, Tensor):
+        return SourceField(
+            name=feature.name,
+            kind="number",
+            refuses_missing=not feature.nullable,
+            is_whole=feature.integers,
+            dimensions=feature.dimensions,
+            minimum=feature.minimum,
+            maximum=feature.maximum,
+        )
     if isinstance(feature, NumberSequence):
         return SourceField(
             name=feature.name,

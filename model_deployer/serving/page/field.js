@@ -113,13 +113,18 @@ function interval(low, high) {
   return high === null ? `At least ${exact(low)}` : `From ${exact(low)} to ${exact(high)}`;
 }
 
-function form({ kind, categories, unknown, zoned, shortest, longest, length, integers, minimum, maximum, width, height, resize }) {
+function form(feature) {
+  const { kind, categories, unknown, zoned, shortest, longest, length, integers, minimum, maximum, width, height } = feature;
   switch (kind) {
     case "image":
-      return `A PNG or JPEG file ${resize ? "that is resized to" : "of"} ${width} x ${height} pixels.`;
+      return `A PNG or JPEG file ${feature.resize ? "that is resized to" : "of"} ${width} x ${height} pixels.`;
     case "vector":
     case "sequence":
       return `A list of ${length ?? `${shortest} to ${longest}`} ${integers ? "whole " : ""}numbers${bounds(minimum, maximum)}.`;
+    case "tensor": {
+      const sizes = feature.shape.map((size) => (Array.isArray(size) ? size.join(" to ") : size)).join(", ");
+      return `Nested lists of ${integers ? "whole " : ""}numbers of the shape [${sizes}]${bounds(minimum, maximum)}.`;
+    }
     case "categorical":
       return categories?.length && unknown === "accept" ? "Other values count as unknown." : "";
     case "datetime":

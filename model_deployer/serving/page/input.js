@@ -17,6 +17,7 @@ export const EXPECTED = {
   datetime: "expected a date and a time",
   vector: "expected a list of numbers, such as [0.5, -1, 2]",
   sequence: "expected a list of numbers, such as [0.5, -1, 2]",
+  tensor: "expected nested lists of numbers, such as [[0.5, -1], [2, 3]]",
 };
 
 /**
@@ -40,7 +41,9 @@ export function createInput(feature) {
       return imageInput(feature);
     case "vector":
     case "sequence":
-      return listInput(feature);
+      return listInput(feature, 1);
+    case "tensor":
+      return listInput(feature, feature.shape.length);
     default:
       return textArea(feature.example ?? "");
   }
@@ -160,21 +163,25 @@ function base64(bytes) {
   return btoa(text);
 }
 
-/** Return a text area with a list of numbers, as in JSON. */
-function listInput({ example }) {
-  const text = textArea(example ? `[${example.join(", ")}]` : "");
-  const isIncomplete = () => text.read() !== undefined && !isNumberList(text.read());
+/** Return a text area with a list of numbers, or with lists in lists of this depth, as in JSON. */
+function listInput({ example }, depth) {
+  const text = textArea(example ? JSON.stringify(example).replaceAll(",", ", ") : "");
+  const isIncomplete = () => text.read() !== undefined && !hasNumbers(text.read(), depth);
   const read = () => (text.read() === undefined || isIncomplete() ? undefined : JSON.parse(text.read()));
   return { ...text, read, isIncomplete };
 }
 
-function isNumberList(text) {
+function hasNumbers(text, depth) {
   try {
-    const value = JSON.parse(text);
-    return Array.isArray(value) && value.every((item) => typeof item === "number");
+    return isNested(JSON.parse(text), depth);
   } catch {
     return false;
   }
+}
+
+/** Return whether a value is lists in lists of this depth, with numbers in the last ones. */
+function isNested(value, depth) {
+  return depth === 0 ? typeof value === "number" : Array.isArray(value) && value.every((item) => isNested(item, depth - 1));
 }
 
 function timeInput(example) {

@@ -54,6 +54,7 @@ CONTRACTS = {
     "vectors": tensor_models.CONTRACT,
     "images": tensor_models.WITH_IMAGE,
     "sequences": tensor_models.WITH_SEQUENCES,
+    "tensors": tensor_models.WITH_TENSORS,
     "targets": tensor_models.WITH_TARGETS,
     "embedding": tensor_models.WITH_EMBEDDING,
 }
@@ -67,7 +68,7 @@ def urls(servers: SharedServers) -> dict[str, str]:
     writers = dict.fromkeys(CONTRACTS, models.write)
     writers |= {"vectors": tensor_models.write_vectors, "images": tensor_models.write_images}
     writers |= {"sequences": tensor_models.write_sequences, "targets": tensor_models.write_vectors}
-    writers |= {"embedding": tensor_models.write_sequences}
+    writers |= {"embedding": tensor_models.write_sequences, "tensors": tensor_models.write_tensors}
     return {kind: servers.get(Profile(contract, writers[kind])).url for kind, contract in CONTRACTS.items()}
 
 

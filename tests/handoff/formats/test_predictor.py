@@ -32,6 +32,7 @@ from model_deployer.contract.features import (
     Integer,
     NumberSequence,
     Numeric,
+    Tensor,
     Text,
     Vector,
 )
@@ -69,6 +70,8 @@ FEATURES: tuple[Feature, ...] = (
     Vector(name="embedding", length=3, missing="impute"),
     Vector(name="ids", length=2, integers=True, minimum=0, maximum=9, missing="impute", required=False),
     NumberSequence(name="words", longest=3, integers=True, minimum=0, missing="impute", required=False),
+    Tensor(name="matrix", dimensions=(2, 2), integers=True, maximum=9, missing="impute", required=False),
+    Tensor(name="signal", dimensions=((1, 3), (1, 2)), missing="impute"),
     Image(name="photo", height=8, width=6, example=FILES[0]),
     Image(name="scan", height=4, width=4, channels=1, resize=True, example=FILES[0]),
 )
@@ -87,6 +90,8 @@ VALUES: st.SearchStrategy[Any] = (
     | st.text(max_size=7)
     | st.lists(st.sampled_from([0, 1, 9, 10, 0.5, 3.0, None, True, "1", 1e300, 10**400, math.nan]), max_size=4)
     | st.sampled_from([[1, 2], [0.5, 1, 2], [math.inf, 1, 2]])
+    | st.lists(st.lists(st.sampled_from([0, 1, 9, 0.5, None, True, "1", math.inf]), max_size=3), max_size=4)
+    | st.sampled_from([[[1, 2], [3, 4]], [[0.5]], [[1, 2], [3]], [[[1]]], [[1], [2], [3]]])
     | st.sampled_from(FILES)
     | st.sampled_from(["$1,234.5", "-$12", "($7.5)", "1.234,5 €", "1.234", "12,34,567", "1 234", "1e400", "\u2212 5"])
     | st.sampled_from(["EWR", " ewr", "I\u0302LE", "five", "FIVE ", "A", "b", "z7", "JFK", "UA", "yes", "NO "])

@@ -318,6 +318,20 @@ def test_a_model_that_was_trained_elsewhere_is_not_described_by_its_training(
     assert "Adopted" in text and "Trained" not in text
 
 
+def test_tensors_are_nested_lists_in_a_text_area(servers: SharedServers, reader: Reader) -> None:
+    server = servers.get(Profile(tensor_models.WITH_TENSORS, tensor_models.write_tensors))
+    reader.open(server.url)
+    reader.predict()
+    assert reader.sent_row() == tensor_models.WITH_TENSORS.example()
+    spectrogram = reader.page.get_by_label("spectrogram")
+    spectrogram.fill("[1, 2, 3, 4]")
+    reader.page.get_by_role("button", name="Predict").click()
+    assert reader.problems() == {"spectrogram": "expected nested lists of numbers, such as [[0.5, -1], [2, 3]]"}
+    spectrogram.fill("[[1, 2, 3, 4], [5]]")
+    assert reader.predict()["code"] == "invalid_rows"
+    assert "the list at [1] has 1 items" in reader.problems()["spectrogram"]
+
+
 def test_vectors_are_lists_in_a_text_area(servers: SharedServers, reader: Reader) -> None:
     server = servers.get(Profile(tensor_models.CONTRACT, tensor_models.write_vectors))
     reader.open(server.url)

@@ -181,17 +181,19 @@ class Tensors:
         return _answer(outputs, network) if "tensor" in network else outputs
 
     def _outputs(self, table: Table, network: "dict[str, Any]") -> "dict[str, Any]":
-        """Return the tensors; sequences of one length are answered at a time, so that none needs padding."""
-        sequences = network.get("sequences")
-        if not sequences:
+        """Return the tensors; rows with inputs of one shape are answered at a time, so that none needs padding."""
+        padded = list(network.get("sequences") or ()) + list(network.get("tensors") or ())
+        if not padded:
             return dict(self.call(self._feeds(table, network)))
-        counts = np.stack([(~np.isnan(table.columns[name])).sum(axis=1) for name in sequences], axis=1)
-        lengths, groups = np.unique(counts, axis=0, return_inverse=True)
+        shapes = [_shapes(table.columns[name]) for name in padded]
+        distinct, groups = np.unique(np.concatenate(shapes, axis=1), axis=0, return_inverse=True)
+        ends = np.cumsum([part.shape[1] for part in shapes])[:-1]
         outputs: dict[str, Any] = {}
-        for number, sizes in enumerate(lengths):
+        for number, sizes in enumerate(distinct):
             rows = np.flatnonzero(groups.reshape(-1) == number)
             columns = {name: column[rows] for name, column in table.columns.items()}
-            columns.update({name: columns[name][:, :size] for name, size in zip(sequences, sizes)})
+            for name, shape in zip(padded, np.split(sizes, ends)):
+                columns[name] = columns[name][(slice(None), *map(slice, shape.tolist()))]
             for name, values in self.call(self._feeds(Table(columns, table.options), network)).items():
                 array = np.asarray(values)
                 outputs.setdefault(name, np.zeros((len(table), *array.shape[1:]), array.dtype))[rows] = array
@@ -209,12 +211,21 @@ class Tensors:
                 feeds[name] = np.full(shape, fill == "mask", kind)
             elif names[start] in images:
                 feeds[name] = scaled(columns[0], images[names[start]], kind)
+            elif columns[0].ndim > 2:
+                feeds[name] = _cast(columns[0], kind)
             else:
                 array = _cast(joined(columns), kind)
                 sizes = self.shapes.get(name, array.shape[1:])
                 feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
             start += count
         return feeds
+
+
+def _shapes(column: Any) -> Any:
+    """Return the shape of each row of numbers with NaN after the ends, [rows, axes]."""
+    axes = range(1, column.ndim)
+    edges = [column[(slice(None), *(slice(None) if axis == other else 0 for other in axes))] for axis in axes]
+    return np.stack([(~np.isnan(edge)).sum(axis=1) for edge in edges], axis=1)
 
 
 def _without_maps(values: Any, labels: Any) -> Any:

@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from importlib import import_module
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ _ROWS = 3
 
 #: The length of the sequences that the exporter sees.
 _LENGTH = 7
+
+#: The sizes of the free axes of tensors that it sees, if the smallest ones are not larger.
+_FREE_SIZES = (7, 11, 13, 17, 19, 23, 29, 31)
 
 
 class NoNetwork(Exception):
@@ -64,19 +68,19 @@ def export(path: Path, step: "dict[str, Any]", folder: Path) -> bytes:
     Args:
         path: The file.
         step: ``kind``; ``sequence`` if the second dimension of its inputs is free; for a network that does not show it,
-            ``width``, the number of columns, or ``image``, the height, width and channels, with the ``layout`` that the
-            network takes.
+            ``width``, the number of columns, ``image``, the height, width and channels, with the ``layout`` that the
+            network takes, or ``shapes``, the smallest and the largest size of each axis of each input.
         folder: A folder for files in between.
     """
     torch = import_module("torch")
     os.environ.update(USER="cell", TORCHINDUCTOR_CACHE_DIR=str(folder))  # the user may have no name here
     module = _module(path, step)
     inputs = _inputs(module, step)
-    if not all(sizes and (all(sizes) or step.get("sequence")) for _, sizes in inputs.values()):
+    if not all(sizes and (all(sizes) or _is_free(step)) for _, sizes in inputs.values()):
         raise NoNetwork("the sizes of its input are not known: list its columns, or export it with 'torch.export.save'")
     example = tuple(
-        torch.zeros([_ROWS, *(size or _LENGTH for size in sizes)], dtype=getattr(torch, kind))
-        for kind, sizes in inputs.values()
+        torch.zeros([_ROWS, *lengths], dtype=getattr(torch, kind))
+        for (kind, _), lengths in zip(inputs.values(), _lengths(inputs, step))
     )
     names = list(inputs)
     if isinstance(module, torch.jit.ScriptModule):
@@ -85,6 +89,8 @@ def export(path: Path, step: "dict[str, Any]", folder: Path) -> bytes:
         torch.onnx.export(module, example, str(target), **settings)
         return target.read_bytes()
     dimensions = {name: torch.export.Dim(name) for name in ("rows", "length")}
+    if step.get("shapes") and hasattr(torch.export.Dim, "DYNAMIC"):  # which sizes are equal, the exporter finds
+        dimensions["length"] = torch.export.Dim.DYNAMIC
     shapes = tuple(_free(sizes, dimensions.__getitem__) for _, sizes in inputs.values())
     settings = {"opset_version": _OPSET, "input_names": names, "dynamic_shapes": shapes, "dynamo": True}
     try:
@@ -93,6 +99,19 @@ def export(path: Path, step: "dict[str, Any]", folder: Path) -> bytes:
         cause = error.__cause__ or error
         raise NoNetwork(f"{type(cause).__name__}: {(str(cause).strip().splitlines() or [''])[0]}") from error
     return bytes(program.model_proto.SerializeToString())
+
+
+def _is_free(step: "dict[str, Any]") -> bool:
+    return bool(step.get("sequence") or step.get("shapes"))
+
+
+def _lengths(inputs: "dict[str, tuple[str, list[int]]]", step: "dict[str, Any]") -> "list[list[int]]":
+    """Return the sizes of the example that the exporter sees; free axes differ, as it takes equal ones for one."""
+    shapes = step.get("shapes") or [[[1, _LENGTH]] * len(sizes) for _, sizes in inputs.values()]
+    lengths, free = [], iter(_FREE_SIZES) if step.get("shapes") else repeat(_LENGTH)
+    for (_, sizes), bounds in zip(inputs.values(), shapes):
+        lengths.append([size or min(max(low, next(free)), max(high, 2)) for size, (low, high) in zip(sizes, bounds)])
+    return lengths
 
 
 def _free(sizes: "list[int]", dimension: Any) -> "dict[int, Any]":
@@ -173,6 +192,11 @@ def _inputs(module: Any, step: "dict[str, Any]") -> "dict[str, tuple[str, list[i
     kind, width, channels = _first_layer(module)
     if kind == "int64" and not width:
         return {name: (kind, [0]) for name in _argument_names(module)}
+    if step.get("shapes"):
+        names = _argument_names(module)
+        shapes = [[low if low == high else 0 for low, high in shape] for shape in step["shapes"]]
+        if len(names) >= len(shapes):
+            return {name: (kind, shape) for name, shape in zip(names, shapes)}
     if step.get("image"):
         height, width, stated = step["image"]
         sizes = [stated or channels, height, width]

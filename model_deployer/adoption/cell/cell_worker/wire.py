@@ -23,7 +23,7 @@ MAX_BYTES = 4 << 30
 
 _KINDS = {"number": np.dtype("<f8"), "integer": np.dtype("<i8"), "boolean": np.dtype("?"), "byte": np.dtype("u1")}
 
-#: Columns by name: float64, int64 or bool [rows] or [rows, width], uint8 [rows, height, width, channels], or object
+#: Columns by name: float64, int64 or bool [rows] or [rows, *shape], uint8 [rows, height, width, channels], or object
 #: [rows] of texts and None.
 Columns = Dict[str, "np.ndarray[Any, Any]"]
 

@@ -221,9 +221,34 @@ class Graph:
     def __init__(self, graph: bytes) -> None:
         self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
+        shapes = {
+            value.name: [size if isinstance(size, int) else 0 for size in value.shape[1:]]
+            for value in self._session.get_inputs()
+            if value.type == "tensor(double)" and len(value.shape) > 2
+        }
+        #: The shape of a missing tensor, for each input of tensors with a free axis.
+        self._tensors = {name: [size or 1 for size in shape] for name, shape in shapes.items() if 0 in shape}
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        """Return the outputs of the graph, [rows, n] each."""
+        """Return the outputs of the graph, [rows, n] each. It runs once for the rows of each shape of tensors."""
+        if not self._tensors:
+            return self._run(arrays)
+        shapes = {name: tensor_shapes(arrays[name]) for name in self._tensors}
+        for name, sizes in shapes.items():
+            sizes[sizes[:, 0] == 0] = self._tensors[name]
+        distinct, groups = np.unique(np.hstack(list(shapes.values())), axis=0, return_inverse=True)
+        ends = np.cumsum([sizes.shape[1] for sizes in shapes.values()])[:-1]
+        outputs: dict[str, np.ndarray[Any, Any]] = {}
+        for number, sizes in enumerate(distinct):
+            rows = np.flatnonzero(groups.reshape(-1) == number)
+            part = {name: array[rows] for name, array in arrays.items()}
+            for name, shape in zip(shapes, np.split(sizes, ends), strict=True):
+                part[name] = np.ascontiguousarray(part[name][(slice(None), *map(slice, shape.tolist()))])
+            for name, array in self._run(part).items():
+                outputs.setdefault(name, np.empty((len(groups), *array.shape[1:]), array.dtype))[rows] = array
+        return outputs
+
+    def _run(self, arrays: Arrays) -> Arrays:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(arrays)), strict=True))
 
 
@@ -235,6 +260,13 @@ def require_numbers(outputs: Arrays) -> Arrays:
         return outputs
     problem = {"field": None, "code": "refused_by_model", "message": NOT_A_NUMBER}
     raise InvalidRows([{"row": row, **problem} for row in rows[:MAX_LISTED_PROBLEMS]], len(rows))
+
+
+def tensor_shapes(tensors: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return the shape of each tensor in an array with NaN after the ends, int64 [rows, axes]; 0 for a missing one."""
+    axes = range(1, tensors.ndim)
+    edges = [tensors[(slice(None), *(slice(None) if axis == other else 0 for other in axes))] for axis in axes]
+    return np.stack([(~np.isnan(edge)).sum(axis=1) for edge in edges], axis=1)
 
 
 # From data to rows of JSON values
@@ -270,30 +302,33 @@ def json_value(value: Any) -> Any:
 
 
 def column(feature: Mapping[str, Any], values: Sequence[Any]) -> "np.ndarray[Any, Any]":
-    """Return checked values of a field as an input of the graph, [rows, 1]; of a list of numbers [rows, length]."""
+    """Return checked values of a field as an input of the graph, [rows, 1]; of lists and tensors [rows, *shape]."""
     if feature["dtype"] == "string":
         return np.array([value or "" for value in values], dtype=object).reshape(-1, 1)
     if feature["kind"] == "image":
         return np.stack(values)
-    if feature["kind"] in ("vector", "sequence"):
-        return list_column(feature.get("length"), values)
+    if feature["kind"] in ("vector", "sequence", "tensor"):
+        return array_column(array_sizes(feature), values)
     if feature["kind"] == "datetime":
         epoch = datetime(1970, 1, 1, tzinfo=UTC if feature["zoned"] else None)
         values = [None if value is None else (value - epoch).total_seconds() for value in values]
     return np.array(values, dtype=np.float64).reshape(-1, 1)
 
 
-def list_column(length: int | None, values: Sequence[Any]) -> "np.ndarray[Any, Any]":
-    """Return checked lists as float64 [rows, length], with NaN for missing ones and after the end of shorter ones.
+def array_column(sizes: Sequence[tuple[int, int]], values: Sequence[Any]) -> "np.ndarray[Any, Any]":
+    """Return checked lists as float64 [rows, *shape], with NaN for missing ones and after the ends of smaller ones.
 
-    Without a length, it is that of the longest list.
+    A free axis has the largest size of the values.
     """
-    lengths = [len(value) for value in values if value is not None]
-    array = np.full((len(values), length or max(lengths, default=1)), np.nan)
-    for row, numbers in zip(array, values, strict=True):
-        if numbers is not None:
-            row[: len(numbers)] = numbers
-    return array
+    arrays = [None if value is None else np.array(value, np.float64) for value in values]
+    smallest = [low if low == high else 1 for low, high in sizes]
+    column = np.full(
+        (len(values), *np.max([smallest, *(array.shape for array in arrays if array is not None)], axis=0)), np.nan
+    )
+    for row, array in zip(column, arrays, strict=True):
+        if array is not None:
+            row[tuple(map(slice, array.shape))] = array
+    return column
 
 
 # The checks of a value
@@ -487,23 +522,63 @@ def read_offset(text: str | None) -> timezone | None:
     return timezone(-offset if text[0] == "-" else offset)
 
 
+def tensor_check(feature: Mapping[str, Any]) -> Callable[[Any], "np.ndarray[Any, Any]"]:
+    """Return the check of a tensor: nested lists."""
+    check_number, sizes, text = element_check(feature), array_sizes(feature), expected(feature)
+
+    def check_lists(value: Any, shape: list[int], place: tuple[int, ...]) -> None:
+        where = "at " + "".join(f"[{index}]" for index in place) if place else ""
+        if len(place) == len(sizes):
+            check_number(where, json_value(value))
+            return
+        if not isinstance(value, list):
+            raise InvalidValue("wrong_type", f"expected {text}{where and f'; it has no list {where}'}")
+        first = shape[len(place)]
+        if len(value) != first:
+            message = f"the list {where} has {len(value):,} items, and the first one of its axis {first:,}"
+            raise InvalidValue("wrong_length", f"expected {text}; {message}")
+        for index, item in enumerate(value):
+            check_lists(item, shape, (*place, index))
+
+    def check(value: Any) -> "np.ndarray[Any, Any]":
+        value = with_lists(value)
+        shape, inner = [], value
+        while isinstance(inner, list):
+            shape.append(len(inner))
+            inner = inner[0] if inner else None
+        check_lists(value, shape, ())
+        is_legal = all(low <= size <= high for size, (low, high) in zip(shape, sizes, strict=False))
+        if len(shape) != len(sizes) or not is_legal:
+            raise InvalidValue("wrong_length", f"expected {text}; it has the shape {shape}")
+        return np.array(value, np.float64)
+
+    return check
+
+
+def with_lists(value: Any) -> Any:
+    """Return nested lists in which arrays of numpy, as frames may have them, are lists."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return list(map(with_lists, value)) if isinstance(value, list) else value
+
+
 def list_check(feature: Mapping[str, Any]) -> Callable[[Any], list[float]]:
     """Return the check of a vector or a sequence."""
     check_number = element_check(feature)
-    shortest, longest = list_lengths(feature)
+    ((shortest, longest),) = array_sizes(feature)
 
     def check(value: Any) -> list[float]:
         if not isinstance(value, list):
             raise InvalidValue("wrong_type", f"expected {expected(feature)}")
         if not shortest <= len(value) <= longest:
             raise InvalidValue("wrong_length", f"expected {expected(feature)}; it has {len(value):,}")
-        return [check_number(index, json_value(number)) for index, number in enumerate(value)]
+        return [check_number(f"at index {index}", json_value(number)) for index, number in enumerate(value)]
 
     return check
 
 
-def element_check(feature: Mapping[str, Any]) -> Callable[[int, Any], float]:
-    """Return the check of one number of a list, from its index and its value."""
+def element_check(feature: Mapping[str, Any]) -> Callable[[str, Any], float]:
+    """Return the check of one number of a list or a tensor, from its place and its value."""
     whole, noun = feature["integers"], f"a {'whole ' * feature['integers']}number"
     text = noun + list_range(feature)
     largest: float = MAX_EXACT_INTEGER if whole else sys.float_info.max
@@ -511,8 +586,7 @@ def element_check(feature: Mapping[str, Any]) -> Callable[[int, Any], float]:
     high = largest if feature["maximum"] is None else feature["maximum"]
     bounds = text if list_range(feature) else f"{noun} from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
 
-    def check(index: int, number: Any) -> float:
-        where = f"at index {index}"
+    def check(where: str, number: Any) -> float:
         if number is None:
             raise InvalidValue("not_nullable", f"null {where} is not accepted: send {text}")
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -587,6 +661,7 @@ USUAL_CHECKS = {
     "text": text_check,
     "vector": list_check,
     "sequence": list_check,
+    "tensor": tensor_check,
     "image": image_check,
 }
 
@@ -603,8 +678,13 @@ def expected(feature: Mapping[str, Any]) -> str:
             return (
                 f"a PNG or JPEG file in base64, {f'which is resized to {size}' if feature['resize'] else f'of {size}'}"
             )
+        case "tensor":
+            bounds = list_range(feature)
+            shape = ", ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in array_sizes(feature))
+            numbers = f"{'whole ' * feature['integers']}numbers of the shape [{shape}]"
+            return f"nested lists of {numbers}{', each' * bool(bounds)}{bounds}"
         case "vector" | "sequence":
-            bounds, (low, high) = list_range(feature), list_lengths(feature)
+            bounds, ((low, high),) = list_range(feature), array_sizes(feature)
             numbers = f"{low if low == high else f'{low} to {high}'} {'whole ' * feature['integers']}numbers"
             return f"a list of {numbers}{', each' * bool(bounds)}{bounds}"
         case "categorical":
@@ -627,11 +707,13 @@ def expected_number(feature: Mapping[str, Any]) -> str:
     return f"{noun} of at least {low}" if low else f"{noun} of at most {high}"
 
 
-def list_lengths(feature: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the smallest and the largest number of numbers of a vector or a sequence."""
+def array_sizes(feature: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return the smallest and the largest size of each axis of a vector, a sequence or a tensor."""
     if feature["kind"] == "vector":
-        return feature["length"], feature["length"]
-    return feature["shortest"], feature["longest"]
+        return [(feature["length"], feature["length"])]
+    if feature["kind"] == "sequence":
+        return [(feature["shortest"], feature["longest"])]
+    return [(size, size) if isinstance(size, int) else (size[0], size[1]) for size in feature["shape"]]
 
 
 def list_range(feature: Mapping[str, Any]) -> str:
