@@ -35,6 +35,9 @@ from model_deployer.monitoring.verdict import Verdict, decide
 #: The version of the document.
 FORMAT = 1
 
+#: With fewer rows, a few values outside of the table's range say nothing.
+MIN_REGIME_ROWS = 30
+
 
 class MonitorReport(JsonDocument):
     """What a monitor reports of a model.
@@ -187,8 +190,14 @@ def _last_version(name: str, traffic: Traffic) -> str:
 
 
 def _regime(watched: list[Watched], rows: pl.DataFrame, days: Days) -> float | None:
-    """Return the share of the rows of the last week with any number outside of the table's range."""
+    """Return the share of the rows of the last week with any number outside of the table's range.
+
+    Where a week has few rows, it is that of the last rows: a single row says nothing about a regime.
+    """
+    if len(rows) < MIN_REGIME_ROWS:
+        return None
     recent = rows.filter(pl.col("day") >= days.count - RECENT_DAYS)
+    recent = rows.tail(MIN_REGIME_ROWS) if len(recent) < MIN_REGIME_ROWS else recent
     columns = [column for each in watched if (column := outside(each, recent)) is not None]
     if not columns or recent.is_empty():
         return None

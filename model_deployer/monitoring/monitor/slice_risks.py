@@ -51,21 +51,26 @@ def slice_risks(
     rows = labelled.with_columns(loss=pl.Series(losses), expected=pl.Series(expected), excess=losses - expected)
     parts = {each.name: each for each in _all_slices(artifact, watched, rows) if _is_known(each.rows, rows)}
     level = _LEVEL / max(1, len(parts))
-    everything = np.ones(len(rows), np.bool_)
-    is_left, slices = everything.copy(), []
-    margins = {name: _margin(rows, part.rows, everything, level) for name, part in parts.items()}
-    for part in sorted(parts.values(), key=lambda each: (" and " in each.name, -margins[each.name])):
+    overall = _excess_mean(rows, np.ones(len(rows), np.bool_))
+    margins = {name: _lowest_excess(rows, part.rows, level) - overall for name, part in parts.items()}
+    high = [part for name, part in parts.items() if margins[name] > 0]
+    is_left, slices = np.ones(len(rows), np.bool_), []
+    for part in sorted(high, key=lambda each: (" and " in each.name, -margins[each.name])):
         is_new = part.rows & is_left
-        if _is_known(is_new, rows) and _margin(rows, is_new, is_left, level) > 0:
+        if _is_known(is_new, rows) and _lowest_excess(rows, is_new, level) > _excess_mean(rows, is_left):
             slices.append(_slice_risk(part, rows, loss, level))
             is_left &= ~part.rows
     return tuple(slices[:MAX_SLICES])
 
 
-def _margin(rows: pl.DataFrame, inside: Bools, outside: Bools, level: float) -> float:
-    """Return the lower end of the excess of some rows, minus the excess of others if that is above 0."""
-    low, _ = mean_interval(_blocks(rows, inside, "excess"), level)
-    return low - max(0.0, _blocks(rows, outside, "excess").mean)
+def _lowest_excess(rows: pl.DataFrame, inside: Bools, level: float) -> float:
+    """Return the lower end of the interval of the mean excess of some rows, bool [rows]."""
+    return mean_interval(_blocks(rows, inside, "excess"), level)[0]
+
+
+def _excess_mean(rows: pl.DataFrame, inside: Bools) -> float:
+    """Return the mean excess of some rows, bool [rows]; at least 0: a slice as good as promised is not bad."""
+    return max(0.0, _blocks(rows, inside, "excess").mean)
 
 
 def _slice_risk(part: TrafficSlice, rows: pl.DataFrame, loss: RowLoss, level: float) -> SliceRisk:

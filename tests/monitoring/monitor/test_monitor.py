@@ -1,6 +1,6 @@
 """What a monitor observes: quiet years, policies of capture, weights, estimates, slices, versions, and late labels."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +137,25 @@ def test_a_bad_range_of_a_number_is_named(parcel_model: Model, tmp_path: Path, m
     parcels.write_traffic(tmp_path, parcel_model, World(odds=late_if_light))
     first, *_ = parcels.watched(parcel_model, tmp_path).observed.slices
     assert first.slice.startswith("weight from ")
+
+
+@pytest.mark.parametrize(("heavy", "action"), [(1, "keep"), (20, "ask a person")])
+def test_a_model_with_few_rows_is_not_judged_by_one(
+    parcel_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heavy: int, action: str
+) -> None:
+    """One row a day, and the last week has a single one, which is outside of the table; then the last 20 are."""
+    monkeypatch.setattr(parcels, "DAY_ROWS", 1)
+    monkeypatch.setattr(parcels, "_HOURS", (0, 23))
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    last: datetime = max(time for time in rows["time"] if time.hour == 23)
+    times = [time for time in rows["time"] if time < last - timedelta(days=7) or time == last]
+    for file in (tmp_path / "traffic").rglob("*.parquet"):
+        if pl.read_parquet(file)["time"][0] not in times:
+            file.unlink()
+    is_heavy = pl.col("time") >= sorted(times)[-heavy]
+    rewrite(tmp_path, pl.when(is_heavy).then(500.0).otherwise("input.weight").alias("input.weight"))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert (report.observed.traffic.captured, report.verdict.action) == (len(times), action), report.verdict
 
 
 def test_label_shares_are_estimated_before_labels_arrive(parcel_model: Model, tmp_path: Path) -> None:
