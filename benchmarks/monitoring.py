@@ -315,7 +315,15 @@ def _combination_evidence(fields: Sequence[CodedField], table: Codes, live: Code
     kept = np.unique(np.linspace(0, len(weeks) - 1, MAX_WEEKS).round().astype(np.int64))
     usual = UsualCombinations(fields, weeks[kept], len(table))
     alpha = budget()["combinations"]
-    return exchangeability(usual.scores, usual.live_scores(live), alpha, seed=0, only_high=True).evidence
+    scores = usual.live_scores(live)
+    evidence = exchangeability(usual.scores, scores, alpha, seed=0, only_high=True).evidence
+    # The scores of a week are known at its end.
+    known = np.repeat(np.arange(WEEK_DAYS - 1, len(scores), WEEK_DAYS), WEEK_DAYS)
+    highest = evidence.log_values.reshape(-1, WEEK_DAYS).max(axis=1)
+    log_values, starts = np.zeros(len(live)), np.zeros(len(live), np.int64)
+    log_values[known] = np.repeat(highest, WEEK_DAYS)
+    starts[known] = np.repeat(evidence.starts[WEEK_DAYS - 1 :: WEEK_DAYS], WEEK_DAYS)
+    return Evidence(log_values, starts)
 
 
 def _codes(reference: Floats, values: Floats) -> Ints:

@@ -6,7 +6,9 @@ assumed to cover the seasons. A weekday is part of the noise.
 
 - The part of the range of levels that noise alone explains is left out, at most as much as a confidence limit allows.
 - A table shorter than a year has not seen all levels of a year. Its range grows with the square root of the time, as
-  that of a random walk does, by :data:`MARGIN`, and by a confidence limit: a few weeks hardly say how far weeks differ.
+  that of a random walk does.
+- Another year differs: the range grows by :data:`MARGIN`, and by a confidence limit, since a few weeks hardly say how
+  far weeks differ.
 """
 
 from dataclasses import dataclass
@@ -96,30 +98,28 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
     variance = (residuals**2).sum(axis=0) / freedom
     levels = anscombe(usual_rows * levels, usual_rows)
     center, extent = _range_of_levels(levels, variance / window, units // window)
-    extent = np.maximum(range_growth(units, window, year) * extent, 2 * np.sqrt(variance / units))
+    extent = np.maximum(range_growth(units, units // window, year) * extent, 2 * np.sqrt(variance / units))
     return UnitSpread(
         lowest=center - extent,
         highest=center + extent,
-        noise=np.maximum(np.sqrt(variance * _upper_factor(freedom)), np.abs(residuals).max(axis=0) / EXTREME),
+        noise=np.maximum(np.sqrt(variance * upper_factor(freedom)), np.abs(residuals).max(axis=0) / EXTREME),
         rows=usual_rows,
         freedom=min(freedom, MAX_FREEDOM),
         dispersion="units",
     )
 
 
-def range_growth(units: int, window: int = WINDOW, year: int = _YEAR_DAYS) -> float:
+def range_growth(units: int, levels: int, year: int = _YEAR_DAYS) -> float:
     """Return how many times as wide the range of levels of a year is as that of a table: another year differs.
 
     Args:
         units: The number of units of the table.
-        window: The number of units that show a level.
+        levels: The number of levels that its range is of, from units that do not overlap.
         year: The number of periods for which the range has to hold.
     """
-    if units >= year:
-        return 1 + MARGIN
-    # A few levels in a row may be alike by chance.
-    doubt = _upper_factor(max(1, units // window - 1))
-    return float((1 + MARGIN) * np.sqrt(doubt * year / units))
+    # A few levels may be alike by chance.
+    doubt = upper_factor(max(1, levels - 1))
+    return float((1 + MARGIN) * np.sqrt(doubt * max(1, year / units)))
 
 
 def _levels(counts: Ints, rows: Ints, window: int, usual_rows: float) -> Floats:
@@ -150,7 +150,7 @@ def _range_of_levels(levels: Floats, noise_variance: Floats, windows: int) -> tu
         windows: The number of levels from units that do not overlap.
     """
     variance = levels.var(axis=0)
-    upper = variance.sum() * _upper_factor(max(1, windows))
+    upper = variance.sum() * upper_factor(max(1, windows))
     share = np.sqrt(max(0.0, 1 - noise_variance.sum() / max(upper, 1e-12)))
     mean, lowest, highest = levels.mean(axis=0), levels.min(axis=0), levels.max(axis=0)
     return mean + share * ((lowest + highest) / 2 - mean), share * (highest - lowest) / 2
@@ -188,7 +188,7 @@ def shares_of_levels(levels: Floats, rows: float) -> Floats:
     return np.asarray(((np.sin(levels.clip(0, np.pi / 2)) ** 2 * (rows + 3 / 4) - 3 / 8) / rows).clip(0, 1))
 
 
-def _upper_factor(freedom: int) -> float:
+def upper_factor(freedom: int) -> float:
     """Return the upper end of the confidence interval of a variance, as a multiple of its estimate.
 
     The quantile of chi-squared is Wilson and Hilferty's approximation.

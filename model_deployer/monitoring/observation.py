@@ -12,8 +12,8 @@ from model_deployer.contract.unit_spread import Dispersion
 TestGroup = Literal["risk", "fields", "predictions", "combinations", "calibration"]
 
 #: What is wrong with the values of a field: they are missing; the table does not have them; they are out of the range
-#: of the contract; all are the same; they are in another unit; or the service refuses them.
-FaultName = Literal["missing", "unknown", "out of range", "constant", "unit", "refused"]
+#: of the contract; all are the same; they are in another unit; or the service refuses them. Or no request arrives.
+FaultName = Literal["missing", "unknown", "out of range", "constant", "unit", "refused", "stopped"]
 
 #: Whether the live risk keeps its promise: ``quiet`` if it does; ``unclear`` if the last days are above the limit, as
 #: chance may still explain; ``above`` if it does not, within the budget of false alarms; ``unknown`` without enough
@@ -55,10 +55,10 @@ class Alarm(JsonObject):
 
 
 class DataFault(JsonObject):
-    """Values of a field that are broken.
+    """Values of a field, or whole requests, that are broken.
 
     Attributes:
-        field: The name of the field.
+        field: The name of the field; empty for whole requests.
         fault: What is wrong.
         since: The day with which it most probably began; None if it is not known.
         share: The share of the rows that are affected, from 0 to 1; of requests for ``refused``.

@@ -177,12 +177,20 @@ def _broken_data(observed: Observation) -> _Finding | None:
     if not observed.faults:
         return None
     first = observed.faults[0]
-    names = _listed([f"'{fault.field}'" for fault in observed.faults])
+    names = _listed([f"'{fault.field}'" if fault.field else "requests" for fault in observed.faults])
     evidence = [
-        EvidenceLine(statistic=f"{fault.fault}, {fault.field}", figure=percent(fault.share), text=f"{fault.text}.")
+        EvidenceLine(
+            statistic=f"{fault.fault}, {fault.field or 'requests'}", figure=percent(fault.share), text=f"{fault.text}."
+        )
         for fault in observed.faults[:_MAX_LISTED]
     ]
     headline = f"Fix the data: {names} {'is' if len(observed.faults) == 1 else 'are'} broken before the model sees it."
+    if first.fault == "stopped":
+        headline = "Fix the data: no requests arrive any more."
+    elif first.fault == "refused" and not observed.traffic.captured:
+        headline = f"Fix the data: all requests are refused{f', because of {names}' if first.field else ''}."
+    elif not all(fault.field for fault in observed.faults):
+        headline = f"Fix the data: {names} are refused before the model sees them."
     return _Finding("fix the data", headline, f"{first.text}.", first.since, evidence)
 
 

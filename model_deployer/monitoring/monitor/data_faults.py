@@ -1,7 +1,6 @@
 """Fields whose values are broken before the model sees them: what a backend engineer can fix, and no training should.
 
-Each is a rule on top of a field that moved within the budget of false alarms, so that it needs none of its own. Only
-refusals are counted as they are: the service refused these requests whatever statistics say.
+Each is a rule on top of a field that moved within the budget of false alarms, so that it needs none of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from model_deployer.contract.number_format import percent
 from model_deployer.contract.reference import CategoryDistribution, NumberDistribution
 from model_deployer.contract.unit_spread import shares_of_levels
 from model_deployer.monitoring.monitor.days import Days
-from model_deployer.monitoring.monitor.movements import RECENT_DAYS
 from model_deployer.monitoring.monitor.watched import Watched
 from model_deployer.monitoring.observation import DataFault, FaultName, Movement
 from model_deployer.monitoring.statistics.unit_change import unit_change
@@ -28,18 +26,12 @@ CONSTANT = 0.99
 #: The share of values outside of the table's range above which a field alone is broken.
 MIN_OUTSIDE = 0.5
 
-#: The share of the requests of the last days that are refused for one field, and their number, if callers are broken.
-MIN_REFUSED_SHARE, MIN_REFUSED = 0.05, 20
-
-#: What refusals count fields as that the model does not have.
-OTHER_FIELD = "other"
-
 #: The rows that are compared with other units at most.
 _MAX_ROWS = 20_000
 
 
 def data_faults(
-    watched: Sequence[Watched], moved: Mapping[str, Movement], rows: pl.DataFrame, refusals: pl.DataFrame, days: Days
+    watched: Sequence[Watched], moved: Mapping[str, Movement], rows: pl.DataFrame, days: Days
 ) -> tuple[DataFault, ...]:
     """Return the fields that are broken now.
 
@@ -47,10 +39,9 @@ def data_faults(
         watched: The fields that are watched.
         moved: What the days say about each of them, by name.
         rows: The captured rows of the days, with the column ``day``.
-        refusals: The refused requests of the days, with the column ``day``.
         days: The days.
     """
-    faults = [*_refused(rows, refusals, days)]
+    faults: list[DataFault] = []
     current = [each for each in watched if moved[each.name].has_moved and not moved[each.name].is_over]
     outside = [name for name, movement in moved.items() if (movement.outside or 0) >= MIN_RISE]
     for each in current:
@@ -116,20 +107,3 @@ def _unit_text(name: str) -> str:
 def _highest(watched: Watched, bin: str) -> float:
     """Return the highest usual share of a bin."""
     return float(shares_of_levels(watched.spread.highest, watched.spread.rows)[watched.bins.index(bin)])
-
-
-def _refused(rows: pl.DataFrame, refusals: pl.DataFrame, days: Days) -> Iterator[DataFault]:
-    """Yield the fields that requests of the last days were refused for."""
-    first = days.count - RECENT_DAYS
-    recent = refusals.filter((pl.col("day") >= first) & (pl.col("fields") != "")).select("day", "fields")
-    if recent.is_empty():
-        return
-    answered = rows.filter(pl.col("day") >= first)
-    requests = answered.group_by("request_id").agg(pl.col("weight").max())["weight"].sum()
-    by_field = recent.with_columns(pl.col("fields").str.split(",")).explode("fields")
-    for field, count, day in by_field.group_by("fields").agg(pl.len(), pl.col("day").min()).sort("fields").iter_rows():
-        share = count / (requests + recent.height)
-        if count >= MIN_REFUSED and share >= MIN_REFUSED_SHARE:
-            cause = "fields that the model does not have" if field == OTHER_FIELD else f"'{field}'"
-            text = f"{percent(share)} of the requests of the last week were refused because of {cause}"
-            yield DataFault(field=field, fault="refused", since=days.date(day), share=round(share, 6), text=text)

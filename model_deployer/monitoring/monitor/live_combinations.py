@@ -5,6 +5,7 @@ from datetime import date
 
 import numpy as np
 
+from model_deployer.contract.reference_rows import WEEK_DAYS
 from model_deployer.monitoring.monitor.days import Days
 from model_deployer.monitoring.monitor.movements import bin_texts, log10_e
 from model_deployer.monitoring.monitor.table_rows import TableRows
@@ -52,16 +53,23 @@ def live_combinations(
     )
     if alarm is None:
         return live, None
-    moved = usual.unusual(rows.live[alarm.since : alarm.period + 1], _MAX_SHIFTS)
+    since = alarm.since
+    moved = usual.unusual(rows.live[since : alarm.period + 1], _MAX_SHIFTS)
+    if moved:
+        # A day of a week differs from six others that changed, even if it did not.
+        since += usual.first_unusual(rows.live[since : alarm.period + 1], moved[0])
+        moved = usual.unusual(rows.live[since : alarm.period + 1], _MAX_SHIFTS)
     moved_live = live.model_copy(
         update={
             "has_moved": True,
             "is_over": bool(moved) and all(usual.is_usual(rows.live[-_LAST_DAYS:], each) for each in moved),
-            "since": days.date(int(rows.days[alarm.since])),
+            "since": days.date(int(rows.days[since])),
             "shifts": tuple(_shift(each, watched) for each in moved),
         }
     )
-    return moved_live, _alarm(moved_live, days.date(int(rows.days[alarm.period])))
+    # The scores of a week are known at its end.
+    last = (alarm.period // WEEK_DAYS + 1) * WEEK_DAYS - 1
+    return moved_live, _alarm(moved_live, days.date(int(rows.days[last])))
 
 
 def _alarm(live: LiveCombinations, raised: date) -> Alarm:

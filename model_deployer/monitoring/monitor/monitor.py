@@ -20,11 +20,12 @@ from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.live_combinations import live_combinations
 from model_deployer.monitoring.monitor.live_risk import live_risk
 from model_deployer.monitoring.monitor.movements import RECENT_DAYS, by_name, movements, outside
+from model_deployer.monitoring.monitor.request_faults import refused_requests, stopped_requests
 from model_deployer.monitoring.monitor.row_losses import row_loss
 from model_deployer.monitoring.monitor.separation import separation
 from model_deployer.monitoring.monitor.slice_risks import slice_risks
 from model_deployer.monitoring.monitor.table_rows import table_rows
-from model_deployer.monitoring.monitor.timeline import timeline
+from model_deployer.monitoring.monitor.timeline import main_output, timeline
 from model_deployer.monitoring.monitor.watched import Watched, watched_fields, watched_predictions
 from model_deployer.monitoring.observation import LiveCombinations, Observation, TrafficSummary
 from model_deployer.monitoring.statistics.many_fields import ALPHA, SHARES, budget
@@ -122,21 +123,25 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         options: What to watch.
 
     Raises:
-        DataError: if this version has not answered any row of it.
+        DataError: if this version has neither answered nor refused anything.
     """
-    answered = traffic.rows.filter(pl.col("version") == artifact.manifest.version)
-    if answered.is_empty():
+    is_own = pl.col("version") == artifact.manifest.version
+    answered, refused = traffic.rows.filter(is_own), traffic.refusals.filter(is_own)
+    if answered.is_empty() and refused.is_empty():
         others = ", ".join(traffic.versions) or "none"
         raise DataError(f"{artifact.tag} has not answered any captured row in this time; versions that have: {others}")
-    days = complete_days(answered["time"], traffic.now)
-    rows, refusals = days.of(answered), days.of(traffic.refusals)
-    watched, unwatched = watched_fields(artifact, rows.columns)
+    # Days on which all requests were refused count, too, after the first row that was answered.
+    later = refused if answered.is_empty() else refused.filter(pl.col("time") > answered["time"].max())
+    days = complete_days(pl.concat([answered["time"], later["time"]]), traffic.now)
+    rows, refusals = days.of(answered), days.of(refused)
+    captured = traffic.rows.columns
+    watched, unwatched = watched_fields(artifact, captured)
     compared = table_rows(artifact, watched, rows, days)
     parts = _budget(options.alpha, has_rows=not isinstance(compared, str))
     fields = movements(watched, rows, days, "fields", parts["fields"])
-    predictions = movements(
-        watched_predictions(artifact, rows.columns), rows, days, "predictions", parts["predictions"]
-    )
+    predictions = movements(watched_predictions(artifact, captured), rows, days, "predictions", parts["predictions"])
+    if rows.is_empty():
+        rows = rows.with_columns(pl.lit(None, pl.Float64).alias(main_output(artifact)))
     labelled, loss = labelled_rows(rows, traffic.labels, days, traffic.now), row_loss(artifact)
     risk, risk_alarm = live_risk(loss, labelled.rows, days, parts["risk"])
     calibration, calibration_alarm = live_calibration(artifact, labelled.rows, days, parts["calibration"])
@@ -155,7 +160,11 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         alpha=options.alpha,
         budget=parts,
         alarms=tuple(alarms),
-        faults=data_faults([each for each in watched if moved], moved, rows, refusals, days),
+        faults=(
+            *stopped_requests(traffic),
+            *refused_requests(rows, refusals, days),
+            *data_faults([each for each in watched if moved], moved, rows, days),
+        ),
         fields=fields.each,
         predictions=predictions.each,
         combinations=combinations,
@@ -183,9 +192,7 @@ def _budget(alpha: float, has_rows: bool) -> dict[str, float]:
 
 def _last_version(name: str, traffic: Traffic) -> str:
     """Return the tag of the version that answered last, if the model store has it; else the name."""
-    if traffic.rows.is_empty():
-        return name
-    last = traffic.rows["version"][-1]
+    last = (traffic.refusals if traffic.rows.is_empty() else traffic.rows)["version"][-1]
     return f"{name}:{last}" if last in map(str, store.versions(name)) else name
 
 

@@ -26,7 +26,7 @@ def timeline(artifact: Artifact, traffic: Traffic, labelled: pl.DataFrame, loss:
         return ()
     by_version = rows.group_by("date", "version").agg(pl.col("weight").sum())
     refused = dict(_dated(traffic.refusals).group_by("date").len().iter_rows())
-    own, main = rows.filter(pl.col("version") == artifact.manifest.version), _main_output(artifact)
+    own, main = rows.filter(pl.col("version") == artifact.manifest.version), main_output(artifact)
     predictions = _means(own, main) if main in own.columns else {}
     losses = labelled.with_columns(loss=pl.Series(loss.of_rows(labelled) if len(labelled) else [], dtype=pl.Float64))
     risks = {} if labelled.is_empty() else _means(_dated(losses), "loss")
@@ -49,7 +49,7 @@ def timeline(artifact: Artifact, traffic: Traffic, labelled: pl.DataFrame, loss:
     )
 
 
-def _main_output(artifact: Artifact) -> str:
+def main_output(artifact: Artifact) -> str:
     """Return the column of the main prediction; several numbers have none."""
     output = artifact.contract.output
     return output_column(f"probabilities.{output.labels[1]}" if isinstance(output, Classification) else "value")

@@ -6,10 +6,10 @@ that both monotone and U-shaped relations show; a category has a column for each
 
 The score of a day is its most unusual correlation: the distance from its usual level, in units of the noise of days. A
 correlation may be anywhere between the lowest and highest weekly level of the table, extended as in
-:mod:`model_deployer.contract.unit_spread`, in any order and for any time. A live day is compared with the seven days
-before it, as far as these are within that range, and a day of the table with the other days of its week. So scores of
-live days can be in any order with those of the table as long as the combinations of values are of one kind, whatever
-the distribution of a score: :mod:`~model_deployer.monitoring.statistics.exchangeability` bets against that.
+:mod:`model_deployer.contract.unit_spread`, in any order and for any time. A day is compared with the
+other days of its week, and a live one only as far as these are within that range. So scores of live days can be in any
+order with those of the table as long as combinations of values are of one kind, whatever the distribution of a score:
+:mod:`~model_deployer.monitoring.statistics.exchangeability` bets against that.
 
 All days have the same number of rows: a correlation of fewer rows has more noise.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.unit_spread import range_growth
+from model_deployer.contract.unit_spread import range_growth, upper_factor
 from model_deployer.monitoring.statistics.evidence import Floats, Ints
 
 #: The share of the rows that a value has at least, and leaves at least, if it has a column of its own.
@@ -103,35 +103,43 @@ class UsualCombinations:
     def __init__(self, fields: Sequence[CodedField], weeks: Codes, table_days: int) -> None:
         self._fields = fields
         self._columns = _columns(fields, weeks.reshape(-1, len(fields)))
-        self._window = weeks.shape[1]
         days = self._correlations(weeks.reshape(-1, *weeks.shape[2:]))
         by_week = days.reshape(*weeks.shape[:2], -1)
         levels = by_week.mean(axis=1)
-        # A day differs from the six others of its week as a live day from the days before it.
-        squares = ((by_week - levels[:, None]) * self._window / (self._window - 1)) ** 2
+        squares = (by_week - _others(by_week)) ** 2
         of_week = squares.mean(axis=1)
-        others = (of_week.sum(axis=0) - of_week) / (len(weeks) - 1)
-        self.scores = np.sqrt(_ratio(squares, others[:, None]).max(axis=-1)).ravel()
-        self._noise = np.sqrt(of_week.mean(axis=0))
+        of_other_weeks = (of_week.sum(axis=0) - of_week) / (len(weeks) - 1)
+        self.scores = np.sqrt(_ratio(squares, of_other_weeks[:, None]).max(axis=-1)).ravel()
+        self._week = weeks.shape[1]
+        # All live days share the error of this estimate: they should rather seem too usual than too unusual.
+        freedom = len(days) - len(weeks)
+        self._noise = np.sqrt(of_week.mean(axis=0) * upper_factor(freedom))
         lowest, highest = levels.min(axis=0), levels.max(axis=0)
-        extent = range_growth(table_days, self._window) * (highest - lowest) / 2
+        extent = range_growth(table_days, len(weeks)) * (highest - lowest) / 2
         self._lowest, self._highest = ((lowest + highest) / 2 + sign * extent for sign in (-1, 1))
 
     def live_scores(self, days: Codes) -> Floats:
-        """Return the score of each live day, float64 [days]; none before a week has passed.
+        """Return the score of each day of the complete weeks, float64 [days of these weeks].
 
         Args:
-            days: The codes of the rows of each day, uint8 [days, rows, fields].
+            days: The codes of the rows of successive days, uint8 [days, rows, fields].
         """
-        values = self._correlations(days)
-        week = self._window
-        if len(values) < week:
-            return np.empty(0)
-        # The first week is scored as those of the table are: each day by the others.
-        others = (values[:week].sum(axis=0) - values[:week]) / (week - 1)
-        before = np.lib.stride_tricks.sliding_window_view(values, week, axis=0).mean(axis=-1)[:-1]
-        distances = values - np.concatenate([others, before]).clip(self._lowest, self._highest)
-        return np.asarray(np.sqrt(_ratio(distances**2, self._noise**2).max(axis=-1)))
+        weeks = len(days) // self._week
+        values = self._correlations(days[: weeks * self._week])
+        by_week = values.reshape(weeks, self._week, values.shape[1])
+        distances = by_week - _others(by_week).clip(self._lowest, self._highest)
+        return np.asarray(np.sqrt(_ratio(distances**2, self._noise**2).max(axis=-1, initial=0)).ravel())
+
+    def first_unusual(self, days: Codes, combination: Combination) -> int:
+        """Return the index of the first of some days whose correlation is out of its range; 0 if there is none.
+
+        Args:
+            days: The codes of the rows of each of these days, uint8 [days, rows, fields].
+            combination: What is correlated.
+        """
+        values = self._correlations(days)[:, combination.index]
+        lowest, highest = self._lowest[combination.index], self._highest[combination.index]
+        return int(((values < lowest) | (values > highest)).argmax())
 
     def unusual(self, days: Codes, count: int) -> list[Combination]:
         """Return the pairs of fields whose correlations are farthest out of their range over some days.
@@ -225,6 +233,11 @@ def _numbers(column: _Column, fields: Sequence[CodedField], rows: Codes) -> Floa
 def _meant(column: _Column) -> int | None:
     """Return what a column means in a :class:`Combination`."""
     return column.value if column.middle is None else MIDDLE
+
+
+def _others(by_week: Floats) -> Floats:
+    """Return the mean of the other days of the week of each day, [weeks, days, ...] -> [weeks, days, ...]."""
+    return np.asarray((by_week.sum(axis=1, keepdims=True) - by_week) / (by_week.shape[1] - 1))
 
 
 def _ratio(squares: Floats, variances: Floats) -> Floats:

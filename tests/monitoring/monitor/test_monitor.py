@@ -1,6 +1,7 @@
 """What a monitor observes: quiet years, policies of capture, weights, estimates, slices, versions, and late labels."""
 
-from datetime import datetime, timedelta
+import shutil
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from model_deployer.api import Model
 from model_deployer.contract.errors import DataError
+from model_deployer.contract.number_format import count
 from model_deployer.monitoring.monitor.days import Days, complete_days
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.messages import message, news
@@ -116,6 +118,91 @@ def test_refused_requests_are_the_callers(parcel_model: Model, tmp_path: Path) -
         ("channel", "refused"),
         ("weight", "refused"),
     ]
+
+
+def refusals(
+    days: range, fields: str, code: str = "invalid_rows", problem_codes: str = "missing_field"
+) -> pl.DataFrame:
+    """A hundred refused requests on each of some days, over all hours."""
+    hours = np.tile(np.linspace(0, 23.9, 100), len(days)) + 24 * np.repeat(days, 100)
+    times = [START + timedelta(hours=float(hour)) for hour in hours]
+    return pl.DataFrame(
+        {
+            "request_id": [f"refused-{index}" for index in range(len(times))],
+            "time": pl.Series(times, dtype=pl.Datetime("us", "UTC")),
+            "protocol": "native",
+            "status": 422,
+            "code": code,
+            "milliseconds": 1.0,
+            "fields": fields,
+            "problem_codes": "missing_field",
+        }
+    )
+
+
+def with_refusals(store: Path, rows: pl.DataFrame) -> Path:
+    parcels.write_file(store / "refusals/model=parcels/version=1.0.0/date=2024-03-01/hour=00/x.parquet", rows)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("refused", "headline", "cause"),
+    [
+        (("channel", "invalid_rows"), "all requests are refused, because of 'channel'.", "'channel' (missing_field)."),
+        (("", "unauthorized"), "all requests are refused.", "the error 'unauthorized'."),
+    ],
+)
+def test_a_model_that_refuses_all_requests_has_a_verdict(
+    parcel_model: Model, tmp_path: Path, refused: tuple[str, str], headline: str, cause: str
+) -> None:
+    with_refusals(tmp_path, refusals(range(parcels.TRAFFIC_DAYS), *refused))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert (report.verdict.action, report.verdict.owner) == ("fix the data", "backend engineer")
+    assert report.verdict.headline == f"Fix the data: {headline}"
+    assert report.verdict.cause == f"100 % of the requests of the last week were refused because of {cause}"
+    assert "all requests are refused" in page(report)
+    assert 'model_monitor_verdict{action="fix the data"' in metrics_text(report)
+    assert "all requests are refused" in str(message(report, "alertmanager"))
+
+
+def test_days_on_which_all_requests_are_refused_count(parcel_model: Model, tmp_path: Path) -> None:
+    """The model answered until the 20th day, and has refused everything since then."""
+    parcels.write_traffic(tmp_path, parcel_model, World())
+    for folder in (tmp_path / "traffic").rglob("date=*"):
+        if date.fromisoformat(folder.name[5:]) >= CHANGE:
+            shutil.rmtree(folder)
+    with_refusals(
+        tmp_path, refusals(range(parcels.CHANGE, parcels.TRAFFIC_DAYS), "weight", problem_codes="invalid_type")
+    )
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.observed.traffic.days == parcels.TRAFFIC_DAYS
+    assert [(fault.field, fault.fault, fault.share) for fault in report.observed.faults] == [("weight", "refused", 1.0)]
+    assert report.observed.alarms == ()
+
+
+@pytest.mark.parametrize(("silent", "is_fault"), [(0, False), (1, True), (4, True), (40, False)])
+def test_traffic_that_stopped_is_a_fault(parcel_model: Model, tmp_path: Path, silent: int, is_fault: bool) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World())
+    now = NOW + timedelta(days=silent)
+    report = report_of(parcel_model.artifact, read_traffic(open_files(str(tmp_path)), "parcels", now=now))
+    assert (report.verdict.headline == "Fix the data: no requests arrive any more.") == is_fault
+    if is_fault:
+        assert report.verdict.since == (START + timedelta(days=parcels.TRAFFIC_DAYS - 1)).date()
+        assert f"the {count(silent, 'complete day')} after 2024-04-09" in report.verdict.cause
+
+
+def test_a_pause_is_compared_with_those_before_it(parcel_model: Model, tmp_path: Path) -> None:
+    """Without traffic on weekends, four days say nothing, and five do."""
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    for folder in (tmp_path / "traffic").rglob("date=*"):
+        if date.fromisoformat(folder.name[5:]).weekday() >= 5:
+            shutil.rmtree(folder)
+    headlines = []
+    for silent in (4, 5):
+        traffic = read_traffic(open_files(str(tmp_path)), "parcels", now=NOW + timedelta(days=silent))
+        headlines.append(report_of(parcel_model.artifact, traffic).verdict.headline)
+    assert "no requests arrive" not in headlines[0]
+    assert "no requests arrive" in headlines[1]
 
 
 def test_a_bad_slice_is_named_with_its_gap(parcel_model: Model, tmp_path: Path) -> None:
@@ -304,7 +391,7 @@ def test_changed_combinations_are_named_although_each_field_is_as_usual(combined
 def test_everything_that_is_delivered_has_the_combinations(combined: MonitorReport) -> None:
     text = page(combined)
     assert "Correlation of distance and weight, in the table and now" in text
-    assert "How unusual the combinations of 40 days are" in text
+    assert "How unusual the combinations of 35 days are" in text
     metrics = metrics_text(combined)
     assert 'model_monitor_alarm{group="combinations",model="parcels",version="1.0.0"} 1.0' in metrics
     assert "model_monitor_separation_auc" in metrics
@@ -350,8 +437,9 @@ def test_rows_that_are_captured_more_often_count_less(parcel_model: Model, tmp_p
 def test_evidence_of_the_past_does_not_change_with_a_new_day(parcel_model: Model, tmp_path: Path) -> None:
     parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
     scores = []
-    for days in (20, 21):
+    for days in (20, 21, 28):
         traffic = read_traffic(open_files(str(tmp_path)), "parcels", now=START + timedelta(days=days, hours=4))
         scores.append(report_of(parcel_model.artifact, traffic).observed.combinations.scores)
-    assert len(scores[1]) == len(scores[0]) + 1
-    assert scores[1][:-1] == scores[0]
+    assert [len(each) for each in scores] == [14, 21, 28]
+    assert scores[1][:14] == scores[0]
+    assert scores[2][:21] == scores[1]
