@@ -46,6 +46,8 @@ _COMPANIONS = (
     ("xgboost", "3.1.0", "scikit-learn<1.8"),
     ("xgboost", "3.2", "pandas<3"),
     ("xgboost", "1.0", "numpy<1.24"),
+    ("lightgbm", "3.3.0", "numpy<1.24"),
+    ("lightgbm", "3.3.0", "pandas<2"),
     ("lightgbm", "4.4", "numpy<2"),
     ("lightgbm", "4.6", "scikit-learn<1.6"),
     ("catboost", "1.2.6", "numpy<2"),

@@ -226,12 +226,13 @@ def _ubjson(path: Path, content: bytes) -> FileFormat | None:
 
 
 _OBJECTIVES = (b"reg:", b"binary:", b"multi:", b"rank:", b"count:", b"survival:")
+_BOOSTERS = (b"gbtree", b"gblinear", b"dart")
 
 
 def _old_booster(path: Path, content: bytes) -> FileFormat | None:
     """Recognize the binary formats of XGBoost, which its versions since 3.1 do not read."""
     head = content[:1024]
-    is_booster = any(name in head for name in _OBJECTIVES) and any(name in head for name in (b"gbtree", b"gblinear"))
+    is_booster = any(name in head for name in _OBJECTIVES) and any(name in head for name in _BOOSTERS)
     is_binary = b"\x00" in head[:8] and head[:1] not in (b"{", b"\x80")
     if content.startswith((b"binf", b"bs64")) or (is_booster and is_binary):
         return FileFormat("xgboost", versions={"xgboost": "<3.1"})

@@ -34,6 +34,8 @@ def versions_of_object(value: Any, imports: Iterable[Import] = ()) -> dict[str, 
                 versions.setdefault(package, version)
         for data in _booster_bytes(stored):
             versions |= versions_of_booster(data) or _range_of_booster(data)
+        if _is_old_lightgbm(stored):
+            versions.setdefault("lightgbm", "<3.3")
     return versions | _ranges(imports)
 
 
@@ -52,7 +54,13 @@ def _range_of_booster(content: bytes) -> dict[str, str]:
     """Return what the format of a booster in a pickle of XGBoost proves: binary ones of 0.90 are not read by 1.0."""
     if content.startswith(b"CONFIG-offset:"):
         return {"xgboost": ">=1,<3.1"}
-    return {"xgboost": "<1"} if b"gbtree" in content[:1024] and content[:1] != b"{" else {}
+    is_binary = any(name in content[:1024] for name in (b"gbtree", b"dart")) and content[:1] != b"{"
+    return {"xgboost": "<1"} if is_binary else {}
+
+
+def _is_old_lightgbm(stored: StoredObject) -> bool:
+    """Return whether an estimator of LightGBM is fitted, but does not say so as newer versions want it."""
+    return stored.library == "lightgbm" and "_Booster" in stored and "fitted_" not in stored
 
 
 def _booster_bytes(stored: StoredObject) -> list[bytes]:

@@ -206,9 +206,20 @@ def test_xgboost(tmp_path: Path) -> None:
         (tmp_path / "model.pkl").write_bytes(bytes(booster.save_raw(form)))
         source = detect(tmp_path / "model.pkl")
         assert (source.kind, source.versions) == ("xgboost", {"xgboost": xgboost.__version__})
-    old = b"\0\0\0\x3f\4\0\0\0" + bytes(100) + b"binary:logistic" + bytes(9) + b"gbtree" + bytes(500)
-    (tmp_path / "model.pkl").write_bytes(old)
-    assert detect(tmp_path / "model.pkl").versions == {"xgboost": "<3.1"}
+    for booster in (b"gbtree", b"dart"):
+        old = b"\0\0\0\x3f\4\0\0\0" + bytes(100) + b"binary:logistic" + bytes(9) + booster + bytes(500)
+        (tmp_path / "model.pkl").write_bytes(old)
+        assert detect(tmp_path / "model.pkl").versions == {"xgboost": "<3.1"}
+
+
+def test_an_estimator_of_an_old_lightgbm(tmp_path: Path) -> None:
+    """Versions since 3.3 take it for one that is not fitted."""
+    model = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(X, X[:, 0])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    assert "lightgbm" not in detect(tmp_path / "model.pkl").versions
+    del model.fitted_
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    assert detect(tmp_path / "model.pkl").versions["lightgbm"] == "<3.3"
 
 
 ADVICE = {

@@ -118,7 +118,9 @@ class Booster:
     def describe(self) -> "dict[str, Any]":
         """Return what the booster says of its inputs and outputs."""
         kind = type(self.booster)
-        features = self.booster.num_features() if hasattr(self.booster, "num_features") else self.booster.num_feature()
+        # LightGBM and XGBoost have other names for it, and XGBoost before 1.3 has none.
+        methods = [getattr(self.booster, name, None) for name in ("num_features", "num_feature")]
+        features = next((method() for method in methods if method), None)
         return {
             "class": f"{kind.__module__}.{kind.__name__}",
             "classes": None,
@@ -143,7 +145,8 @@ class Booster:
         """Return the answers to rows: probabilities of all classes, also for two of them."""
         rows = table.frame() if self.names and table.options.get("form") != "array" else table.array()
         if type(self.booster).__module__.startswith("xgboost"):
-            rows = import_module("xgboost").DMatrix(rows, feature_names=self.names, enable_categorical=True)
+            options = {"enable_categorical": True} if table.options.get("categories") else {}  # since 1.3
+            rows = import_module("xgboost").DMatrix(rows, feature_names=self.names, **options)
         if self.objective == "multi:softmax":  # its answers are numbers of classes, without their probabilities
             return {"probabilities": _softmax(np.asarray(self.booster.predict(rows, output_margin=True)))}
         values = np.asarray(self.booster.predict(rows))

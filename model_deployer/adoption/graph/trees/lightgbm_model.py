@@ -30,7 +30,7 @@ def read_lightgbm(content: bytes) -> StoredObject:
     """Return the text file of a model as the ``Booster`` that LightGBM makes of it.
 
     Raises:
-        UnsupportedModel: if the file is not a model of LightGBM 2.1 or later.
+        UnsupportedModel: if the file is not a model of LightGBM 2.0 or later.
     """
     text = content.decode("utf-8", errors="replace")
     parse_lightgbm(text)

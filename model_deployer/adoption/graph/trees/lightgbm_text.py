@@ -5,6 +5,7 @@ the end the categories of pandas columns.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,18 +82,22 @@ def is_lightgbm_text(content: bytes) -> bool:
     return content.lstrip()[:5].split() == [b"tree"] and b"\nversion=" in content[:200]
 
 
+#: What follows the last tree; version 2.0 has no line of its own for it.
+_END_OF_TREES = re.compile(r"^end of trees$|^feature importances:", re.MULTILINE)
+
+
 @lru_cache(maxsize=1)
 def parse_lightgbm(text: str) -> LightgbmModel:
     """Read the text of a model.
 
     Raises:
-        UnsupportedModel: if it is not a model of LightGBM 2.1 or later, or is truncated.
+        UnsupportedModel: if it is not a model of LightGBM 2.0 or later, or is truncated.
     """
     head, *blocks = text.replace("\r\n", "\n").split("\nTree=")
     header = _lines(head)
     if header.get("version") not in _VERSIONS:
-        raise UnsupportedModel("this is not a model of LightGBM 2.1 or later; save it again with a newer version")
-    if "end of trees" not in text:
+        raise UnsupportedModel("this is not a model of LightGBM 2.0 or later; save it again with a newer version")
+    if not _END_OF_TREES.search(text):
         raise UnsupportedModel("the LightGBM model is truncated: it has no line 'end of trees'")
     try:
         return LightgbmModel(
@@ -101,7 +106,7 @@ def parse_lightgbm(text: str) -> LightgbmModel:
             objective=header.get("objective", "").split(),
             outputs=int(header["num_tree_per_iteration"]),
             averaged="average_output" in head.split("\n"),
-            trees=[_tree(_lines(block.partition("end of trees")[0])) for block in blocks],
+            trees=[_tree(_lines(_END_OF_TREES.split(block)[0])) for block in blocks],
             pandas_categories=_pandas_categories(text),
         )
     except (KeyError, ValueError, IndexError) as error:

@@ -206,7 +206,7 @@ def test_own_objective() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"tree\nversion=v1\n", "not a model of LightGBM 2.1 or later"),
+        (b"tree\nversion=v1\n", "not a model of LightGBM 2.0 or later"),
         (b"tree\nversion=v4\nfeature_names=a\n", "truncated"),
         (b"tree\nversion=v4\n\nTree=0\nnum_leaves=2\n\nend of trees\n", "damaged"),
     ],
@@ -214,6 +214,17 @@ def test_own_objective() -> None:
 def test_damaged_files_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(UnsupportedModel, match=message):
         read_lightgbm(content)
+
+
+def test_files_of_version_2_0() -> None:
+    """They have no line after the last tree, and the importances follow, whose names may be those of other lines."""
+    table = {"threshold": TABLE["a"], "leaf_value": TABLE["b"]}
+    booster = train({}, table, NUMBER, rounds=2, feature_name=list(table))
+    old = booster.model_to_string().replace("version=v4", "version=v2").replace("end of trees\n", "")
+    old = old.replace("feature_importances:", "feature importances:")
+    assert "\nthreshold=" in old.partition("feature importances:")[2]
+    got = write(read_lightgbm(old.encode()), list(table)).predict(table)
+    assert_equal(got, booster.predict(matrix(table)))
 
 
 def test_files_are_recognized() -> None:
