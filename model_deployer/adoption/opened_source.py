@@ -153,7 +153,7 @@ def _opened(
 
 def _described(description: Mapping[str, Any], hints: SourceHints, columns: Sequence[str] | None) -> Interface:
     """Return what a loaded source says of itself, for one whose files do not say it; they may list its columns."""
-    names = description.get("names") or hints.columns or columns or list(hints.images)
+    names = description.get("names") or hints.columns or columns or [*hints.images, *hints.tensors]
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:
@@ -164,8 +164,22 @@ def _described(description: Mapping[str, Any], hints: SourceHints, columns: Sequ
 
 
 def _described_field(name: str, hints: SourceHints) -> SourceField:
-    """Return a field of a program, which gets images as arrays of their pixels."""
-    image = hints.images.get(name)
+    """Return a field of a program, which gets images as arrays of their pixels, and tensors as arrays."""
+    tensor, image = hints.tensors.get(name), hints.images.get(name)
+    if tensor is not None and tensor.dimensions is None:
+        raise CheckFailed(
+            f"the source does not say how large the tensor '{name}' is: add `shape: [[1, 500], 80]`, with the smallest "
+            f"and the largest size of a free axis, to the field under `features`"
+        )
+    if tensor is not None:
+        return SourceField(
+            name,
+            "number",
+            refuses_missing=True,
+            dimensions=tensor.dimensions,
+            minimum=tensor.minimum,
+            maximum=tensor.maximum,
+        )
     if image is None:
         return SourceField(name)
     if image.size is None or image.channels is None:

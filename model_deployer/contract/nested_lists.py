@@ -1,6 +1,7 @@
 """Lists of lists of numbers, as Arrow has them: offsets for each level, and all numbers in one array."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,10 @@ class NestedLists:
         if together is not None:
             return together
         values = np.empty(rows, dtype=object)
+        if len(self._levels) == 1:
+            for row, (start, end) in enumerate(pairwise(self._levels[0].offsets.tolist())):
+                values[row] = self._numbers[start:end]
+            return values
         for row in range(rows):
             array = self._array(row, row + 1)
             values[row] = self._lists(0, row) if array is None else array[0]

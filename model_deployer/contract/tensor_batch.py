@@ -34,13 +34,13 @@ def padded_elements(shapes: Sequence[Sequence[int]]) -> int:
 
 def concatenated(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Concatenate arrays along the rows; if they have other sizes in other axes, with NaN after the ends."""
-    shapes = np.array([array.shape[1:] for array in arrays])
-    if (shapes == shapes[0]).all():
+    try:
         return np.concatenate(arrays)
-    largest = shapes.max(axis=0)
-    ends = [[(0, 0), *((0, size) for size in largest - shape)] for shape in shapes]
-    parts = [np.pad(array, end, constant_values=np.nan) for array, end in zip(arrays, ends, strict=True)]
-    return np.concatenate(parts)
+    except ValueError:  # other sizes, which are rare: most columns have single values
+        shapes = np.array([array.shape[1:] for array in arrays])
+        ends = [[(0, 0), *((0, size) for size in shapes.max(axis=0) - shape)] for shape in shapes]
+        parts = [np.pad(array, end, constant_values=np.nan) for array, end in zip(arrays, ends, strict=True)]
+        return np.concatenate(parts)
 
 
 def shapes_of(tensors: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -71,12 +71,20 @@ def _request(message_class: Any, model: str, row: Mapping[str, Any]) -> Any:
     message = message_class(model_name=model)
     for name, value in row.items():
         if value is not None:
-            values = value if isinstance(value, list) else [value]
+            values, shape = _flat(value)
             datatype, field = _TYPES[float if float in map(type, values) else type(values[0])]
-            shape = [1, len(values)] if isinstance(value, list) else [1]
             tensor = message.inputs.add(name=name, datatype=datatype, shape=shape)
             getattr(tensor.contents, field).extend(item.encode() if isinstance(item, str) else item for item in values)
     return message
+
+
+def _flat(value: Any) -> tuple[list[Any], list[int]]:
+    """Return the values of a row of a tensor in one list, and its shape with one row."""
+    values, shape = [value], [1]
+    while isinstance(values[0], list):
+        shape.append(len(values[0]))
+        values = [item for items in values for item in items]
+    return values, shape
 
 
 def _tensors(answer: Any) -> dict[str, list[Any]]:

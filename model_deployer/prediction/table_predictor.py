@@ -15,8 +15,8 @@ from model_deployer.prediction.training_table import spec_for
 from model_deployer.serving.engines.offline import Answers, OfflineModel, problem_documents
 from model_deployer.training.data.table_batches import renamed
 
-#: Rows of a frame that are answered at a time.
-_SLICE_ROWS = 1 << 14
+#: Rows of a frame that are answered at a time, and numbers in them if a row has very many.
+_SLICE_ROWS, _SLICE_ELEMENTS = 1 << 14, 1 << 25
 
 #: The column with the problems of a row that the contract refuses.
 ERROR = "error"
@@ -82,4 +82,5 @@ def predict_frame(artifact: Artifact, model: OfflineModel, frame: pl.DataFrame) 
     frame = frame.hstack(lag_columns(artifact, frame.columns, frame.select))
     fields = FieldReader(artifact.contract, frame.schema, spec.data.missing)
     predictor = TablePredictor(model, artifact.contract, fields)
-    return pl.concat([predictor.start(part)() for part in frame.iter_slices(_SLICE_ROWS)])
+    rows = max(1, min(_SLICE_ROWS, _SLICE_ELEMENTS // artifact.contract.row_elements))
+    return pl.concat([predictor.start(part)() for part in frame.iter_slices(rows)])

@@ -74,6 +74,8 @@ def test_a_table_says_the_sizes(form: str, tmp_path: Path) -> None:
     (signal,) = artifact.contract.features
     assert signal.model_dump()["shape"] == (BANDS, (min(lengths), max(lengths)))
     assert artifact.evaluation.metrics["model"]["accuracy"].value == 1
+    repeated = [each.message for each in artifact.evaluation.findings if each.code == "duplicate_rows"]
+    assert all(int(message.split()[0]) <= 30 for message in repeated)  # a third of the signals are silent
     assert artifact.reference is not None and signal.name in artifact.reference.features
     assert np.allclose(probabilities(artifact, signals), tensor_networks.answers(signals), atol=1e-6)
 
@@ -82,6 +84,21 @@ def test_the_source_itself_is_served(tmp_path: Path) -> None:
     artifact = adopted(tmp_path, tensor_networks.write("torchscript", tmp_path), ADOPT + "  serve: runner\n")
     assert not (artifact.path / "model.onnx").exists()
     assert np.allclose(probabilities(artifact), tensor_networks.answers(SIGNALS), atol=1e-6)
+
+
+PROGRAM = """
+def predict(table):
+    return [signal.sum() + signal.shape[1] for signal in table["signal"]]
+"""
+
+
+def test_a_program_gets_arrays_without_padding(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(PROGRAM)
+    artifact = adopted(tmp_path, "m.py", "  serve: runner\n")
+    answers = [
+        answer["value"] for answer in predict(artifact, [{"signal": each.tolist()} for each in SIGNALS]) if answer
+    ]
+    assert np.allclose(answers, [signal.sum() + signal.shape[1] for signal in SIGNALS])
 
 
 def matrix_graph(sizes: list[int | str | None], element: int = TensorProto.FLOAT) -> onnx.ModelProto:

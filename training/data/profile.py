@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
+from model_deployer.adoption.tensor_column import axes_of
 from model_deployer.contract.evaluation import Finding, Severity
 from model_deployer.training.data.columns import (
     canonical,
@@ -278,7 +279,8 @@ def _check_order(frame: pl.DataFrame, target: Target, spec: Spec) -> Iterator[Fi
 
 
 def _check_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:
-    rows = frame.select(column for column in frame if not column.dtype.is_nested()).hash_rows()
+    hashable = [column for column in frame if not column.dtype.is_nested() or axes_of(column.dtype)]
+    rows = frame.select(hashable).hash_rows()
     if repeated := len(rows) - rows.n_unique():
         yield _finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
     if shared := rows[parts.test].is_in(rows[parts.train_and_validation].implode()).sum():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import MalformedBody, TooManyRows
 from model_deployer.contract.features import MAX_AXES
 from model_deployer.contract.nested_lists import Level, NestedLists
+from model_deployer.serving import memory
 from model_deployer.serving.rows.flatbuffer import Table
 
 #: The message about a column of another type.
@@ -316,9 +317,13 @@ def _list_column(field: _Field, batch: _Batch) -> Column:
 
 
 def _offsets(field: _Field, batch: _Batch) -> NDArray[np.int64]:
-    """Return where the lists of a level begin and end among their items, int64 [lists + 1]."""
+    """Return where the lists of a level begin and end among their items, int64 [lists + 1]. They are reserved."""
+    memory.reserve(16 * batch.rows)
     if field.type == _FIXED_SIZE_LIST:
-        return np.arange(batch.rows + 1) * int(_require(field.details).number(0, "<i"))
+        size = int(_require(field.details).number(0, "<i"))
+        if size < 0:
+            raise ValueError
+        return np.arange(batch.rows + 1) * size
     dtype = "<i4" if field.type == _LIST else "<i8"
     offsets = batch.array(dtype, batch.rows + 1).astype(np.int64) if batch.rows else np.zeros(1, np.int64)
     if offsets[0] < 0 or (np.diff(offsets) < 0).any():

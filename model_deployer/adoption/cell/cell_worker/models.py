@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .pixels import scaled
-from .table import Table, joined
+from .table import Table, joined, shapes_of
 
 #: The objectives of boosters that answer probabilities.
 _PROBABILITIES = ("binary", "cross_entropy", "multiclass", "multiclassova", "binary:logistic", "multi:softprob")
@@ -188,7 +188,7 @@ class Tensors:
         padded = list(network.get("sequences") or ()) + list(network.get("tensors") or ())
         if not padded:
             return dict(self.call(self._feeds(table, network)))
-        shapes = [_shapes(table.columns[name]) for name in padded]
+        shapes = [shapes_of(table.columns[name]) for name in padded]
         distinct, groups = np.unique(np.concatenate(shapes, axis=1), axis=0, return_inverse=True)
         ends = np.cumsum([part.shape[1] for part in shapes])[:-1]
         outputs: dict[str, Any] = {}
@@ -222,13 +222,6 @@ class Tensors:
                 feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
             start += count
         return feeds
-
-
-def _shapes(column: Any) -> Any:
-    """Return the shape of each row of numbers with NaN after the ends, [rows, axes]."""
-    axes = range(1, column.ndim)
-    edges = [column[(slice(None), *(slice(None) if axis == other else 0 for other in axes))] for axis in axes]
-    return np.stack([(~np.isnan(edge)).sum(axis=1) for edge in edges], axis=1)
 
 
 def _without_maps(values: Any, labels: Any) -> Any:

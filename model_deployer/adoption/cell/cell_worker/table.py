@@ -57,8 +57,8 @@ class Table:
         return joined(list(self.columns.values()))
 
     def records(self) -> Any:
-        """Yield each row as a dict of Python's numbers and texts, and of arrays for vectors and images."""
-        lists = [column.tolist() if column.ndim == 1 else list(column) for column in self.columns.values()]
+        """Yield each row as a dict of Python's numbers and texts, and of arrays for vectors, tensors and images."""
+        lists = [column.tolist() if column.ndim == 1 else _of_rows(column) for column in self.columns.values()]
         return (dict(zip(self.columns, row)) for row in zip(*lists))
 
 
@@ -69,8 +69,18 @@ def joined(columns: "list[Any]") -> Any:
 
 
 def _of_rows(column: Any) -> Any:
-    """Return a column with one value for each row; the values of a column of vectors or images are arrays."""
+    """Return a column with one value for each row; the values of vectors, tensors and images are arrays."""
+    if column.ndim > 2 and column.dtype.kind == "f":
+        shapes = shapes_of(column).tolist()
+        return [row[tuple(map(slice, shape))] for row, shape in zip(column, shapes)]
     return column if column.ndim == 1 else list(column)
+
+
+def shapes_of(column: Any) -> Any:
+    """Return the shape of each row of numbers with NaN after the ends, [rows, axes]."""
+    axes = range(1, column.ndim)
+    edges = [column[(slice(None), *(slice(None) if axis == other else 0 for other in axes))] for axis in axes]
+    return np.stack([(~np.isnan(edge)).sum(axis=1) for edge in edges], axis=1)
 
 
 def _number(text: str) -> Any:
