@@ -116,8 +116,14 @@ def served(adoption: Adoption) -> str:
     """Return how the model is served, and the reason if it is not a graph."""
     if adoption.served_by == "graph":
         return "as an ONNX graph"
-    reason = f", because {adoption.reason}" if adoption.reason else ""
+    reason = f", because {_why_no_graph(adoption.reason)}" if adoption.reason else ""
     return f"by the source itself, in a process of its own{reason}"
+
+
+def _why_no_graph(reason: str) -> str:
+    """Return the reason for readers who do not know the writers of graphs."""
+    part = reason.removesuffix(" has no graph writer")
+    return reason if part == reason else f"no ONNX graph can be written of {part}"
 
 
 def equality(adoption: Adoption) -> Iterator[str]:

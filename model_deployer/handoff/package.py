@@ -40,6 +40,7 @@ from model_deployer.handoff.sandbox.environment import CleanEnvironment, tempora
 from model_deployer.handoff.sandbox.sbom import write_sbom
 from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.handoff.sandbox.source_environment import install_source
+from model_deployer.handoff.verification import Options as Verify
 from model_deployer.handoff.verification import raise_for_failures, verify, write_verification
 from model_deployer.image.bento import write_bento
 from model_deployer.monitoring.monitoring import write_monitoring
@@ -108,7 +109,7 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
             _run_clients(artifact, folder, server)
         _write_documents(folder)
         if options.is_verified:
-            verification = verify(folder, environment=environment)
+            verification = verify(folder, Verify(is_signed_later=options.key is not None), environment)
             raise_for_failures(verification)
             write_verification(verification, folder)
             write_checksums(folder)

@@ -97,6 +97,23 @@ class Verification(BaseModel):
 NotRun = standalone.NotRun
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a package is verified.
+
+    Attributes:
+        url: The URL of a deployment to check; None to run a server of the package's own Bento.
+        base: The base image to build the package's image on; None to build and run no image.
+        public_key: The public key of the author, a PEM file; None if it is not known.
+        is_signed_later: Whether the package is signed with the result of its verification.
+    """
+
+    url: str | None = None
+    base: str | None = None
+    public_key: Path | None = None
+    is_signed_later: bool = False
+
+
 @dataclass
 class CheckContext:
     """The objects that the checks share.
@@ -106,9 +123,7 @@ class CheckContext:
         package: The content of the package.
         environment: A copy of the package with the clean environment.
         stack: Stops the server and removes temporary files after the checks.
-        deployment: The URL of an existing deployment to check; None for the package's own server.
-        base: The base image to build the package's image on; None to build no image.
-        public_key: The key that the package was signed with; None if it is not known.
+        options: How to verify the package.
         has_failed: Whether a check that only reads the package failed; nothing of the package is run then.
         url: The URL of the server to send requests to; empty until it is ready.
         server: The package's own server.
@@ -118,27 +133,10 @@ class CheckContext:
     package: PackageData
     environment: CleanEnvironment
     stack: ExitStack
-    deployment: str | None
-    base: str | None
-    public_key: Path | None = None
+    options: Options
     has_failed: bool = False
     url: str = ""
     server: Server | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a package is verified.
-
-    Attributes:
-        url: The URL of a deployment to check; None to run a server of the package's own Bento.
-        base: The base image to build the package's image on; None to build and run no image.
-        public_key: The public key of the author, a PEM file; None if it is not known.
-    """
-
-    url: str | None = None
-    base: str | None = None
-    public_key: Path | None = None
 
 
 DEFAULT_OPTIONS = Options()
@@ -161,7 +159,7 @@ def verify(
     with ExitStack() as stack:
         clean_environment = environment or stack.enter_context(temporary_environment())
         clean_environment.copy(folder)
-        context = CheckContext(folder, package, clean_environment, stack, options.url, options.base, options.public_key)
+        context = CheckContext(folder, package, clean_environment, stack, options)
         checks = tuple(_run(context))
     passed = all(check.result != "failed" for check in checks)
     return Verification(
@@ -267,7 +265,9 @@ def _files(context: CheckContext) -> str:
 
 
 def _signature(context: CheckContext) -> str:
-    return standalone.signature(context.folder, context.public_key)
+    if context.options.is_signed_later:
+        raise NotRun("the package is signed after this verification: verify.py checks it, with the public key")
+    return standalone.signature(context.folder, context.options.public_key)
 
 
 def _figures(context: CheckContext) -> str:
@@ -328,9 +328,9 @@ def _tests_offline(context: CheckContext) -> str:
 
 
 def _start(context: CheckContext) -> str:
-    if context.deployment:
-        httpx.get(f"{context.deployment}/readyz", timeout=10).raise_for_status()
-        context.url = context.deployment
+    if context.options.url:
+        httpx.get(f"{context.options.url}/readyz", timeout=10).raise_for_status()
+        context.url = context.options.url
         return f"{context.url} is ready"
     command = commands(context.folder)["serve"]
     has_grpc = bool(context.package.grpc_protocols)
@@ -434,18 +434,18 @@ def _monitoring(context: CheckContext) -> str:
 
 
 def _capture(context: CheckContext) -> str:
-    if context.deployment:
+    if context.options.url:
         raise NotRun("whether a deployment captures traffic, and where, is the choice of its operator")
     return check_capture(context.package, context.environment)
 
 
 def _container(context: CheckContext) -> str:
-    if context.base is None:
+    if context.options.base is None:
         raise NotRun("this needs docker or podman, and `deployer verify --container BASE` with the image to build on")
-    with container(context.folder, context.base) as url:
+    with container(context.folder, context.options.base) as url:
         in_container = replace(context, url=url)
         findings = f"{_identity(in_container)}, {_requests(in_container)}"
-        return f"built on {context.base}, run without privileges on a read-only file system: {findings}"
+        return f"built on {context.options.base}, run without privileges on a read-only file system: {findings}"
 
 
 def _end(context: CheckContext) -> str:

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,18 @@ def test_it_has_the_files_of_the_source_and_no_graph(artifact: Artifact, package
     parity = read(package, "model/parity.json")
     formats = {each["name"]: each for each in parity["formats"]}
     assert parity["graph"] is None
-    assert "has no graph writer" in formats["ONNX"]["withheld"]
+    assert "because no ONNX graph can be written of __main__.Spending" in formats["ONNX"]["withheld"]
     assert "a pickle is a program" in formats["source"]["about"]
     rows = artifact.evaluation.rows
     assert rows and formats["service"]["test"] == {"rows": rows.test, "largest": 0.0, "flips": None}
+
+
+def test_a_verification_before_the_signature_says_so(package: Path, environment: CleanEnvironment) -> None:
+    """Its result is among the signed files, so that it does not call the package unsigned."""
+    options = verification.Options(is_signed_later=True)
+    context = verification.CheckContext(package, read_package_data(package), environment, ExitStack(), options)
+    with pytest.raises(verification.NotRun, match="is signed after this verification"):
+        verification._signature(context)
 
 
 def test_the_bill_of_materials_has_both_environments(artifact: Artifact, package: Path) -> None:

@@ -24,6 +24,7 @@ from model_deployer.contract.artifact import Artifact, seal
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.rows.formats import STREAM
 from tests.serving.grpc.client import Client, outputs_of
+from tests.support.audited import Audit
 from tests.support.in_process import model_store
 from tests.support.processes import Server, free_port, serve, until
 from tests.support.sources import HANGING, REFUSED, adopt_source, rows, spending, variables
@@ -63,11 +64,21 @@ def grpc_port() -> int:
 
 
 @pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """What the processes of the shared server do."""
+    return Audit(tmp_path_factory.mktemp("audit") / "audit")
+
+
+@pytest.fixture(scope="module")
 def shared(
-    artifact: Artifact, environment: dict[str, str], grpc_port: int, tmp_path_factory: pytest.TempPathFactory
+    artifact: Artifact,
+    environment: dict[str, str],
+    grpc_port: int,
+    audit: Audit,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """A server that no test harms."""
-    changed = environment | {"DEPLOYER_GRPC_PORT": str(grpc_port)}
+    changed = environment | audit.variables() | {"DEPLOYER_GRPC_PORT": str(grpc_port)}
     with _serve(artifact, changed, tmp_path_factory.mktemp("server")) as server:
         yield server
 
@@ -188,6 +199,15 @@ def test_no_server_process_loads_what_the_source_needs(shared: Server) -> None:
     assert {"sklearn", "scipy"} <= libraries(source_of(shared))
     for process in (psutil.Process(shared.process.pid), *shared.workers()):
         assert libraries(process) == {"numpy"}
+
+
+def test_no_server_process_unpickles_what_the_source_needs(shared: Server, audit: Audit) -> None:
+    """Each reads the bytes of the pickle once, to compare its checksum."""
+    assert ask(shared, ROW).status_code == 200
+    for process in (shared.process.pid, *(worker.pid for worker in shared.workers())):
+        notes = audit.of(process)
+        assert (notes.unpickled(), notes.libraries()) == (set(), set())
+        assert [Path(path).name for path in notes.opened(".pkl")] == ["model.pkl"]
 
 
 def test_a_refused_row_fails_no_other_request(shared: Server) -> None:

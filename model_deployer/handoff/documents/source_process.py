@@ -13,9 +13,9 @@ from model_deployer.writing.markdown import Markdown
 def install(package: PackageData) -> Markdown:
     """Return why there is a second environment, as sentences."""
     return Markdown(
-        "The files of the model are not a graph. They answer themselves, in a process that the service starts, with "
-        f"{_packages(package)} of their own (`{SOURCE_REQUIREMENTS}`). Install these, too; without this command, the "
-        "service does so at its first start:"
+        "The model answers with the programs of the team that trained it. They run in a process of their own, which "
+        f"the service starts, with {_packages(package)} of its own (`{SOURCE_REQUIREMENTS}`). Install these, too; "
+        "without this command, the service does so at its first start:"
     )
 
 
@@ -45,7 +45,8 @@ def properties(package: PackageData) -> Iterator[Markdown]:
     )
     yield Markdown(
         "**What it may do.** It has no network and cannot write files, as far as the system allows to take that away; "
-        "the log says at the start what the system does not. No other process of the service reads its files."
+        "the log says at the start what the system does not. The other processes of the service load none of its "
+        "files: they only compare their checksums."
     )
     yield Markdown(
         "**If it ends,** requests get 503 with `Retry-After`, and `GET /readyz` 503 with the reason, until it answers "
@@ -81,8 +82,8 @@ def readiness(package: PackageData) -> Markdown:
 def offline() -> Markdown:
     """Return why nothing but the service can predict, as sentences."""
     return Markdown(
-        "The model answers in the service only. It is not a graph: there is no ONNX file, and no runtime of another "
-        "language can predict with it. The answers of the files in `model/source/` depend on the versions of their "
+        "The model answers in the service only: there is no ONNX file, and no runtime of another language can predict "
+        "with it. The answers of the files in `model/source/` depend on the versions of their "
         "packages, and on how the service passes rows to them. Programs in every language use a [client](#clients)."
     )
 

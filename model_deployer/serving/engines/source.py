@@ -1,6 +1,6 @@
 """The engine that sends batches to the source of a model, in a process of its own: one hop over a local socket a batch.
 
-No file of the source is read in this process.
+No file of the source is loaded in this process: its bytes are only compared with their checksums.
 """
 
 import logging
