@@ -41,9 +41,6 @@ _WITHOUT_TRUTH = {
     "NearestNeighbors": "finds similar rows",
 }
 
-#: Formats that hold numbers and names, and no code.
-_DATA = {"onnx", "xgboost", "lightgbm", "catboost"}
-
 #: The kinds of sources that get a missing text as None; others get it as NaN, as pandas reads it from a table.
 _WITHOUT_NAN = NETWORKS | {"cog"}
 
@@ -147,8 +144,8 @@ class ReadSource:
 
     @property
     def is_program(self) -> bool:
-        """Whether loading it may run code of its author."""
-        return any(file.kind not in _DATA for file in self.source.files)
+        """Whether loading it needs consent: only a graph in ONNX does not; other files go to the reader of a library."""
+        return any(file.kind != "onnx" for file in self.source.files)
 
     @property
     def form(self) -> Literal["texts"] | None:
