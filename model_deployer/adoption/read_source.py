@@ -144,7 +144,7 @@ class ReadSource:
 
     @property
     def is_program(self) -> bool:
-        """Whether loading it needs consent: only a graph in ONNX does not; other files go to the reader of a library."""
+        """Whether loading it needs consent: only a graph in ONNX does not; other files go to a library."""
         return any(file.kind != "onnx" for file in self.source.files)
 
     @property
