@@ -36,9 +36,11 @@ _MARKS: Mapping[Verdict, tuple[str, str]] = {
 
 
 def write_report(report: ReplayReport, file: Path) -> None:
-    """Write a report as a page (``.html``) or as a document (``.json``), by the name of the file."""
+    """Write all of a report or nothing: a page (``.html``) or a document (``.json``), by the name of the file."""
     document = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-    file.write_text(html(report) if file.suffix == ".html" else document, encoding="utf-8")
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(html(report) if file.suffix == ".html" else document, encoding="utf-8")
+    unfinished.replace(file)
 
 
 def html(report: ReplayReport) -> str:
