@@ -341,6 +341,9 @@ def combined(parcel_model: Model, tmp_path_factory: pytest.TempPathFactory) -> M
 def test_changed_combinations_are_named_although_each_field_is_as_usual(combined: MonitorReport) -> None:
     observed = combined.observed
     assert not any(field.has_moved for field in observed.fields)
+    assert combined.verdict.headline.startswith("Ask a person: combinations of values")
+    assert "Each field alone is as usual" in combined.verdict.cause
+    assert (combined.verdict.since, combined.verdict.owner) == (CHANGE, "product owner")
     combinations = observed.combinations
     assert (combinations.has_moved, combinations.is_over, combinations.since) == (True, False, CHANGE)
     assert (combinations.rows_a_day, combinations.days, combinations.table_days) == (300, parcels.TRAFFIC_DAYS, 84)
