@@ -258,6 +258,16 @@ def test_a_repaired_field_is_over(parcel_model: Model, tmp_path: Path) -> None:
     assert report.verdict.action == "keep"
 
 
+def test_a_field_that_was_missing_on_one_day_is_named_and_over(parcel_model: Model, tmp_path: Path) -> None:
+    """By the last day, the evidence of that day has decayed."""
+    gone = pl.when(pl.col("day") > parcels.CHANGE).then("temperature")
+    parcels.write_traffic(tmp_path, parcel_model, World(sent=lambda rows: rows.with_columns(temperature=gone)))
+    report = parcels.watched(parcel_model, tmp_path)
+    alarm = report.observed.alarms[0]
+    assert (alarm.group, alarm.name, alarm.since, alarm.is_over) == ("fields", "temperature", CHANGE, True)
+    assert report.verdict.action == "keep"
+
+
 def test_only_complete_days_of_the_year_count() -> None:
     hours = [START + timedelta(hours=hour) for hour in (20, 30, 40, 100, 118)]
     days = complete_days(pl.Series(hours), NOW)
