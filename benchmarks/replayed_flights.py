@@ -60,13 +60,6 @@ def _replay(frame: pl.DataFrame, start: date) -> Replay:
     alpha = budget()["fields"]
     at_end = many_fields(evidence, alpha)
     alarm = at_end.alarm
-    moved: tuple[str, ...] = ()
-    if alarm:
-        then = {
-            name: Evidence(each.log_values[: alarm.period + 1], each.starts[: alarm.period + 1])
-            for name, each in evidence.items()
-        }
-        moved = many_fields(then, alpha).moved
     return Replay(
         start=start.isoformat(),
         table_days=table_days,
@@ -74,7 +67,7 @@ def _replay(frame: pl.DataFrame, start: date) -> Replay:
         fields=len(evidence),
         alarm=(start + timedelta(alarm.period)).isoformat() if alarm else None,
         since=(start + timedelta(alarm.since)).isoformat() if alarm else None,
-        moved=moved,
+        moved=at_end.moved_at_alarm,
         moved_at_end=at_end.moved,
     )
 

@@ -37,12 +37,13 @@ _SCHEDULE = "15 1 * * *"
 
 _CAUSES: Mapping[Action, str] = {
     "fix the data": "Values of a field are broken before the model sees them: missing, unknown, in another unit, or "
-    "refused.",
-    "keep": "Nothing moved, or fields moved and the errors are as rare as promised.",
+    "refused; or no request arrives any more.",
+    "keep": "Nothing moved, or fields or their combinations moved and the errors are as rare as promised.",
     "recalibrate": "Probabilities are wrong, or errors too many, and the order of the answers is as good as before.",
     "retrain": "The errors are above the promise, or the order of the answers is worse: what the model learned no "
     "longer holds.",
-    "ask a person": "The figures contradict each other, or the rows are of a kind that the model has never seen.",
+    "ask a person": "The figures contradict each other, the rows are of a kind that the model has never seen, or they "
+    "combine values as its table does not, and no labels say what that does.",
 }
 
 

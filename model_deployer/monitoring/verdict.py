@@ -261,28 +261,30 @@ def _wrong_probabilities(observed: Observation) -> _Finding | None:
 
 def _moved(observed: Observation) -> _Finding | None:
     moved = [each for each in (*observed.fields, *observed.predictions) if each.has_moved and not each.is_over]
-    combinations = observed.combinations
-    if moved:
-        since, text = _since(moved), f"{moved[0].text}."
-        names = _listed([each.about for each in moved])
-    elif combinations.is_current:
-        since, names = combinations.since, "combinations of values"
+    combinations, names = observed.combinations, [each.about for each in moved]
+    since, text = _since(moved), f"{moved[0].text}." if moved else ""
+    if combinations.is_current and not any(each in observed.fields for each in moved):
+        since = min(filter(None, (since, combinations.since)))
+        names = ["combinations of values", *names]
         text = "Each field alone is as usual, but rows combine values as the table does not."
         if combinations.shifts:
             text += f" {combinations.shifts[0].text}."
-    else:
+    elif not moved:
         return None
+    listed = _listed(names)
     if _is_quiet_since(observed, since):
-        headline = f"Keep the model: {names} moved, and its errors are as rare as promised."
+        headline = f"Keep the model: {listed} moved, and its errors are as rare as promised."
         return _Finding("keep", headline, text, since, [])
     estimated, limit = observed.estimated, observed.risk.limit
     if estimated and estimated.estimate and limit is not None and (estimated.estimate.high or limit) < limit:
-        headline = f"Keep the model: {names} moved; without labels yet, its errors are estimated to be as promised."
+        headline = f"Keep the model: {listed} moved; without labels yet, its errors are estimated to be as promised."
         return _Finding("keep", headline, text, since, [])
     if observed.risk.state == "unclear":
-        headline = f"Ask a person: {names} moved, and the last errors are above the promise, as chance may explain yet."
+        headline = (
+            f"Ask a person: {listed} moved, and the last errors are above the promise, as chance may explain yet."
+        )
     else:
-        headline = f"Ask a person: {names} moved, and no labels say what it does to the errors."
+        headline = f"Ask a person: {listed} moved, and no labels say what it does to the errors."
     return _Finding("ask a person", headline, text, since, [])
 
 

@@ -148,14 +148,15 @@ def _alarm(ordered: Sequence[Movement], together: ManyFields, days: Days, group:
     if together.alarm is None:
         return None
     moved = [movement for movement in ordered if movement.has_moved]
-    names = ", ".join(movement.about for movement in moved) or f"many {group} a little"
+    moved_then = [movement for movement in ordered if movement.name in together.moved_at_alarm]
+    names = ", ".join(movement.about for movement in moved or moved_then) or f"many {group} a little"
     return Alarm(
         group=group,
         name=names,
         raised=days.date(together.alarm.period),
         since=days.date(together.alarm.since),
-        is_over=bool(moved) and all(movement.is_over for movement in moved),
-        text=_sentence(moved, group),
+        is_over=all(movement.is_over for movement in moved) if moved else bool(moved_then),
+        text=_sentence(moved, group) if moved or not moved_then else f"{names} moved for a time, and no longer does.",
     )
 
 

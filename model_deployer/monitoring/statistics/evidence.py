@@ -50,6 +50,10 @@ class Evidence:
         """The e-value after the last period; 1 before the first one, and infinite above the largest float."""
         return _exp(float(self.log_values[-1])) if len(self.log_values) else 1.0
 
+    def until(self, period: int) -> "Evidence":
+        """Return the evidence as it was after a period."""
+        return Evidence(self.log_values[: period + 1], self.starts[: period + 1])
+
     def alarm(self, alpha: float) -> Alarm | None:
         """Return the first alarm: the e-value reaches 1 / alpha. None if it never does.
 

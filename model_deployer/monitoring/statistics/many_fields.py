@@ -36,12 +36,14 @@ class ManyFields:
         alarm: The first alarm of the average; None if there is none.
         e_values: The e-value of each field after the last period, by name.
         moved: The fields that e-BH names after the last period, the largest e-value first.
+        moved_at_alarm: Those that it names after the period of the alarm.
     """
 
     joint: Evidence
     alarm: Alarm | None
     e_values: Mapping[str, float]
     moved: tuple[str, ...]
+    moved_at_alarm: tuple[str, ...]
 
 
 def budget(alpha: float = ALPHA, shares: Mapping[str, float] = SHARES) -> dict[str, float]:
@@ -63,11 +65,17 @@ def many_fields(evidence: Mapping[str, Evidence], alpha: float) -> ManyFields:
         alpha: The largest probability of a false alarm: of the average, and of any name.
     """
     joint = average_evidence(list(evidence.values()))
+    alarm = joint.alarm(alpha)
     e_values = {name: each.e_value for name, each in evidence.items()}
+    then = {name: each.until(alarm.period).e_value for name, each in evidence.items()} if alarm else {}
+    return ManyFields(joint, alarm, e_values, _named(e_values, alpha), _named(then, alpha))
+
+
+def _named(e_values: Mapping[str, float], alpha: float) -> tuple[str, ...]:
+    """Return the fields that e-BH names, the largest e-value first."""
     is_named = e_bh(np.array(list(e_values.values())), alpha)
     named = [name for name, is_rejected in zip(e_values, is_named, strict=True) if is_rejected]
-    ordered = tuple(sorted(named, key=lambda name: -e_values[name]))
-    return ManyFields(joint, joint.alarm(alpha), e_values, ordered)
+    return tuple(sorted(named, key=lambda name: -e_values[name]))
 
 
 def e_bh(e_values: Floats, alpha: float) -> NDArray[np.bool_]:

@@ -288,6 +288,16 @@ def test_a_repaired_field_is_over(parcel_model: Model, tmp_path: Path) -> None:
     assert report.verdict.action == "keep"
 
 
+def test_a_field_that_was_missing_on_one_day_is_named_and_over(parcel_model: Model, tmp_path: Path) -> None:
+    """By the last day, the evidence of that day has decayed."""
+    gone = pl.when(pl.col("day") > parcels.CHANGE).then("temperature")
+    parcels.write_traffic(tmp_path, parcel_model, World(sent=lambda rows: rows.with_columns(temperature=gone)))
+    report = parcels.watched(parcel_model, tmp_path)
+    alarm = report.observed.alarms[0]
+    assert (alarm.group, alarm.name, alarm.since, alarm.is_over) == ("fields", "temperature", CHANGE, True)
+    assert report.verdict.action == "keep"
+
+
 def test_only_complete_days_of_the_year_count() -> None:
     hours = [START + timedelta(hours=hour) for hour in (20, 30, 40, 100, 118)]
     days = complete_days(pl.Series(hours), NOW)
@@ -371,6 +381,9 @@ def combined(parcel_model: Model, tmp_path_factory: pytest.TempPathFactory) -> M
 def test_changed_combinations_are_named_although_each_field_is_as_usual(combined: MonitorReport) -> None:
     observed = combined.observed
     assert not any(field.has_moved for field in observed.fields)
+    assert combined.verdict.headline.startswith("Ask a person: combinations of values")
+    assert "Each field alone is as usual" in combined.verdict.cause
+    assert (combined.verdict.since, combined.verdict.owner) == (CHANGE, "product owner")
     combinations = observed.combinations
     assert (combinations.has_moved, combinations.is_over, combinations.since) == (True, False, CHANGE)
     assert (combinations.rows_a_day, combinations.days, combinations.table_days) == (300, parcels.TRAFFIC_DAYS, 84)
