@@ -60,7 +60,7 @@ def _range_of_booster(content: bytes) -> dict[str, str]:
 
 def _is_old_lightgbm(stored: StoredObject) -> bool:
     """Return whether an estimator of LightGBM is fitted, but does not say so as newer versions want it."""
-    return stored.library == "lightgbm" and "_Booster" in stored and "fitted_" not in stored
+    return stored.library == "lightgbm" and stored.get("_Booster") is not None and "fitted_" not in stored
 
 
 def _booster_bytes(stored: StoredObject) -> list[bytes]:

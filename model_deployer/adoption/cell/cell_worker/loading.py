@@ -173,8 +173,8 @@ def _catboost(path: Path, step: "dict[str, Any]") -> Any:
     form = "json" if path.read_bytes()[:1] == b"{" else "cbm"
     model = catboost.CatBoost()
     model.load_model(str(path), format=form)
-    metadata = model.get_metadata()  # get_all_params fails for models of versions before 0.13
-    loss = json.loads(metadata["params"])["loss_function"]["type"] if "params" in metadata.keys() else ""  # noqa: SIM118
+    metadata = dict(model.get_metadata().items())  # get_all_params fails for models of versions before 0.13
+    loss = json.loads(metadata.get("params", "{}")).get("loss_function", {}).get("type", "")
     is_classifier = len(np.asarray(model.classes_)) > 0 or loss in ("Logloss", "MultiClass", "CrossEntropy")
     estimator = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
     estimator.load_model(str(path), format=form)
