@@ -85,19 +85,22 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     counts = [len(fields)] if steps is not None else [len(slot.fields) for slot in slots]
     images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
     labels = None if network is None else network.labels
-    forms = {name: pixels.to_json() for name, pixels in images.items()}
-    forms_of_inputs: dict[str, Any] = {"images": images}
-    request = {"fields": counts, "labels": list(labels or ()), "images": forms}
+    pixels = {name: each.to_json() for name, each in images.items()}
+    forms: dict[str, Any] = {"images": images} if images else {}
+    request = {"fields": counts, "labels": list(labels or ()), "images": pixels}
+    if network is not None and network.joined:
+        forms |= {"joined": network.joined}
+        request |= {"joined": {name: list(columns) for name, columns in network.joined.items()}}
     if sequences:
-        forms_of_inputs |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
+        forms |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
         request |= {"sequences": list(sequences), "fills": [slot.fill for slot in slots]}
     if tensors:
-        forms_of_inputs |= {"tensors": tensors}
+        forms |= {"tensors": tensors}
         request |= {"tensors": list(tensors)}
     raw_answers = _raw_answers(cell, fields, sample, request)
     stated = Stated(labels, hints.labels, hints.outputs, bool(hints.targets), hints.classes)
     answered = read_answer(raw_answers, stated, counts)
-    answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences or tensors else answered.answer
+    answer = answered.answer.model_copy(update=forms)
     interface = Interface(fields, answered.labels, numbers=answered.width)
     read = replace(read, interface=interface, reason=reason)
     if network is None:

@@ -165,7 +165,7 @@ class ReadSource:
         """What the source is, in a few words: its format, its class and the versions that it names."""
         versions = ", ".join(f"{name} {version}" for name, version in sorted(self.source.versions.items()))
         parts = [self.source.kind, self.estimator, f"stored with {versions}" if versions else None]
-        return ", ".join(part for part in parts if part)
+        return " ".join(", ".join(part for part in parts if part).split())  # a file may state any text as a version
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what is known of the source before it runs, as the stage and the line of a report."""

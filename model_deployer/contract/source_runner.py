@@ -111,6 +111,7 @@ class NetworkAnswer(JsonObject):
         sequences: The fields that are sequences. The network gets rows of one length at a time, without padding.
         tensors: The fields that are tensors. The network gets rows of one shape at a time, without padding.
         fills: For a network with sequences, what fills each input: ``values``; ``mask``, 1 for each number; ``zeros``.
+        joined: The columns of an output that is joined from several, in their order, by its name.
     """
 
     tensor: str
@@ -125,6 +126,7 @@ class NetworkAnswer(JsonObject):
     sequences: tuple[str, ...] = ()
     fills: tuple[Literal["values", "mask", "zeros"], ...] = ()
     tensors: tuple[str, ...] = ()
+    joined: Mapping[str, tuple[str, ...]] = {}
 
 
 class SourceRunner(JsonDocument):

@@ -13,6 +13,7 @@ import pandas
 import polars as pl
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
@@ -22,12 +23,14 @@ from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed, DataError
 from model_deployer.contract.outputs import Classification
 from model_deployer.serving.engines.offline import predict
+from model_deployer.training.data.adoption_draft import draft_of
 from model_deployer.training.fit import fit
 from tests.support.adoptions import write_spec
 from tests.support.in_process import model_store
@@ -75,6 +78,33 @@ def test_a_classifier_with_maps_of_labels(tmp_path: Path) -> None:
     assert artifact.evaluation.adoption and artifact.evaluation.adoption.equality
     assert artifact.evaluation.adoption.equality.flips == 0
     assert all(not feature.nullable for feature in artifact.contract.features)
+
+
+@pytest.mark.parametrize(("adopt", "target"), [("", KINDS), ("  serve: runner\n", (ROWS[:, 0] > 0).astype(int))])
+def test_an_output_for_each_class(adopt: str, target: NDArray[Any], tmp_path: Path) -> None:
+    """Outputs that skl2onnx writes with ``zipmap: columns`` are the probabilities of one answer."""
+    model = LogisticRegression().fit(ROWS, target)
+    graph = to_onnx(model, ROWS[:1].astype(np.float32), options={"zipmap": "columns"})
+    assert len(graph.graph.output) == len(model.classes_) + 1
+    onnx.save(graph, tmp_path / "m.onnx")
+    data = with_table(tmp_path, "kind", target)
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", adopt, data))
+    answers = [answer for answer in predict(artifact, TABLE.to_dicts()) if answer]
+    shares = [list(answer["probabilities"].values()) for answer in answers]
+    assert np.allclose(shares, model.predict_proba(ROWS), atol=1e-5)
+    assert [answer["decision"] for answer in answers] == list(map(str, model.predict(ROWS)))
+
+
+def test_lines_about_a_build_in_place_of_a_version(tmp_path: Path) -> None:
+    """CatBoost states some. They stay in the comment of model.yaml, and change no setting."""
+    graph = linear_graph(3, 3, "Softmax")
+    graph.producer_name, graph.producer_version = "Cat\nname: other", "Git info:\n  Branch: tags/v1.2.10\n  Author: x"
+    onnx.save(graph, tmp_path / "m.onnx")
+    read = read_source(tmp_path / "m.onnx", SourceHints())
+    options: dict[str, Any] = {"name": "net", "table": None, "targets": ["kind"], "is_trusted": False}
+    draft = draft_of(read, tmp_path / "m.onnx", tmp_path, **options)
+    assert "source: m.onnx  # onnx, stored with producer Cat name: other 1.2.10\n" in draft
+    assert yaml.safe_load(draft) == {"name": "net", "adopt": {"source": "m.onnx"}, "data": {"target": "kind"}}
 
 
 def test_labels_are_renamed(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,9 @@ _TAKE_MISSING = {"IsNaN", "Imputer", "TreeEnsemble", "TreeEnsembleClassifier", "
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 _WHOLE = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8}
+
+#: The output that those for one class each are joined to.
+_JOINED = "all_classes"
 
 #: What exporters call the lists of labels in the metadata of a file.
 _LABEL_KEYS = ("labels", "classes", "class_names", "names")
@@ -78,12 +81,14 @@ class Network:
         inputs: Its inputs, in their order.
         outputs: Its outputs, in their order.
         labels: Its classes as text, in the order of its probabilities; None if it does not name them.
+        joined: The columns of an output that is joined from outputs for one class each, in their order, by its name.
     """
 
     model: onnx.ModelProto
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] | None
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def takes_missing(self) -> bool:
@@ -118,6 +123,7 @@ def read_network(content: bytes, folder: Path | None = None) -> Network:
             external_data_helper.load_external_data_for_model(model, str(folder))
         labels = _without_maps(model) or _labels_of_nodes(model) or _labels_of_metadata(model)
         _as_written_today(model)
+        joined = _join_columns(model, labels or ())
         _free_rows(model)
         model.SerializeToString()
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
@@ -127,7 +133,7 @@ def read_network(content: bytes, folder: Path | None = None) -> Network:
     inputs, outputs = tuple(map(_tensor, model.graph.input)), tuple(map(_tensor, model.graph.output))
     if not inputs or not outputs:
         raise UnsupportedModel("the graph has no input or no output")
-    return Network(model, inputs, outputs, labels)
+    return Network(model, inputs, outputs, labels, joined)
 
 
 def _without_maps(model: onnx.ModelProto) -> tuple[str, ...] | None:
@@ -146,6 +152,36 @@ def _without_maps(model: onnx.ModelProto) -> tuple[str, ...] | None:
         described = onnx.helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["rows", len(labels)])
         output.CopyFrom(described)
     return labels
+
+
+def _join_columns(model: onnx.ModelProto, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Replace outputs for one class each, which skl2onnx writes with ``zipmap: columns``, by one with all of them.
+
+    Returns:
+        The names of its columns, by its name; nothing if there are none.
+    """
+    columns = [item for item in model.graph.output if _tensor(item).is_float and _tensor(item).width == 1]
+    names = [item.name for item in columns]
+    if len(names) < 2 or not _are_of_classes(names, labels):
+        return {}
+    shape, parts = f"{_JOINED}:shape", [f"{_JOINED}:{name}" for name in names]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, 1]), shape))
+    reshaped = zip(names, parts, strict=True)
+    model.graph.node.extend(onnx.helper.make_node("Reshape", [name, shape], [part]) for name, part in reshaped)
+    model.graph.node.append(onnx.helper.make_node("Concat", parts, [_JOINED], axis=1))
+    others = [item for item in model.graph.output if item.name not in names]
+    element = columns[0].type.tensor_type.elem_type
+    joined = onnx.helper.make_tensor_value_info(_JOINED, element, ["rows", len(names)])
+    del model.graph.output[:]
+    model.graph.output.extend([*others, joined])
+    return {_JOINED: tuple(names)}
+
+
+def _are_of_classes(names: Sequence[str], labels: Sequence[str]) -> bool:
+    """Return whether each name is a label after the same prefix: skl2onnx has ``i`` and ``s``, after their types."""
+    if len(names) != len(labels) or not all(map(str.endswith, names, labels)):
+        return False
+    return len(set(map(str.removesuffix, names, labels))) == 1
 
 
 def _labels_of_nodes(model: onnx.ModelProto) -> tuple[str, ...] | None:

@@ -36,6 +36,9 @@ _ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError,
 _LAMBDA_LAYER = re.compile(rb'"class_name":\s*"Lambda"')
 _LAMBDA = (Import("keras.layers", "Lambda"),)
 
+#: The first version in a text; CatBoost states several lines about its build.
+_VERSION = re.compile(r"\d+(?:\.\d+)+\S*")
+
 
 @dataclass(frozen=True)
 class OpenedFile:
@@ -190,7 +193,8 @@ def _onnx(opened: OpenedFile, content: bytes) -> OpenedFile:
     outputs = {item.name: _shape(item) for item in model.graph.output}
     place = opened.path.name
     signature = Statement("signature", {"inputs": inputs, "outputs": outputs}, "bytes", place)
-    producer = f"{model.producer_name} {model.producer_version}".strip()
+    version = _VERSION.search(model.producer_version)
+    producer = f"{model.producer_name} {version[0] if version else ''}".strip()
     return replace(opened, statements=(signature,), versions={"producer": producer} if producer else {})
 
 

@@ -179,6 +179,8 @@ class Tensors:
         network = table.options.get("network") or {}
         outputs = self._outputs(table, network)
         outputs = {name: _without_maps(values, network.get("labels")) for name, values in outputs.items()}
+        for name, columns in (network.get("joined") or {}).items():
+            outputs[name] = np.column_stack([outputs.pop(column).reshape(-1) for column in columns])
         if "network" not in table.options and len(outputs) == 1:
             return {"value": next(iter(outputs.values()))}
         return _answer(outputs, network) if "tensor" in network else outputs
