@@ -55,11 +55,15 @@ _COMPANIONS = (
     ("torch", "2.3", "numpy<2"),
     ("tensorflow", "2.18", "numpy<2"),
     ("tensorflow-cpu", "2.18", "numpy<2"),
+    ("tensorflow", "2.19", "onnx<1.18"),
+    ("tensorflow-cpu", "2.19", "onnx<1.18"),
+    ("keras", "3", "numpy<2"),
+    ("keras", "3", "onnx<1.18"),
     ("pandas", "2.2.2", "numpy<2"),
 )
 
-#: Files of Keras before this version are read by the last ones of Keras 2.
-_FIRST_KERAS = (2, 12)
+#: The first Keras whose networks have ``export``. Files of older ones are read by the last ones of Keras 2.
+_FIRST_KERAS = (2, 13)
 
 #: Libraries of pandas and of the standard library do not need packages of their own; these are part of others.
 _PARTS = {"numpy", "_codecs", "copy_reg", "__builtin__", "persistent_id"}
@@ -101,9 +105,9 @@ def _line(name: str, version: str) -> str:
 
 
 def _served_by(name: str, version: str) -> str:
-    """Return the version to install: the first Keras that TensorFlow has as a part of its own reads older files."""
+    """Return the version to install: one that reads the files of an older Keras, and exports them."""
     is_old = name == "keras" and version[:1].isdigit() and as_numbers(version) < _FIRST_KERAS
-    return ">=2.12,<3" if is_old else version
+    return ">=2.13,<3" if is_old else version
 
 
 def _xgboost_package(version: str) -> str:

@@ -94,4 +94,5 @@ def test_old_boosters_get_what_was_there_in_their_time() -> None:
     assert {"xgboost<1", "numpy<1.24", "scikit-learn==0.22"} <= set(pinned)
     assert {"numpy<1.17", "scipy<1.3"} <= set(requirements(["pickle"], [], {"scikit-learn": "0.18.2"}))
     assert "scikit-learn<1.6" not in pinned
-    assert "keras>=2.12,<3" in requirements(["keras_h5"], [], {"keras": "2.2.4"})
+    assert {"keras>=2.13,<3", "numpy<2", "onnx<1.18"} < set(requirements(["keras_h5"], [], {"keras": "2.2.4"}))
+    assert "numpy" in requirements(["keras"], [], {"keras": "3.1.0"})

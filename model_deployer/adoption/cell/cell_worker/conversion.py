@@ -61,7 +61,7 @@ def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     saved = step["path"]
     if step["kind"] != "saved_model":
         saved = str(folder / "saved_model")
-        import_module("keras").models.load_model(step["path"], compile=False).export(saved, format="tf_saved_model")
+        import_module("keras").models.load_model(step["path"], compile=False).export(saved)
     target = folder / "model.onnx"
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", str(target)]
     completed = subprocess.run(

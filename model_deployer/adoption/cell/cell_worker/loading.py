@@ -216,7 +216,8 @@ def _sizes(shape: Any) -> "list[int]":
 def _keras(path: Path, step: "dict[str, Any]") -> Any:
     keras = import_module("keras")
     model = keras.models.load_model(str(path), compile=False)
-    inputs = {item.name: _tensor_kind(item.dtype) for item in model.inputs}
+    # A type of elements is a text in Keras 3, and an object with a name in Keras 2.
+    inputs = {item.name: _tensor_kind(getattr(item.dtype, "name", item.dtype)) for item in model.inputs}
 
     def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         result = model.predict_on_batch(next(iter(feeds.values())) if len(feeds) == 1 else feeds)
