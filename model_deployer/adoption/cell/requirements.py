@@ -57,6 +57,7 @@ _COMPANIONS = (
     ("tensorflow-cpu", "2.18", "numpy<2"),
     ("tensorflow", "2.19", "onnx<1.18"),
     ("tensorflow-cpu", "2.19", "onnx<1.18"),
+    *(("keras", "2.2", companion) for companion in ("h5py<3", "numpy<1.20", "packaging", "protobuf<3.21")),
     ("keras", "3", "numpy<2"),
     ("keras", "3", "onnx<1.18"),
     ("pandas", "2.2.2", "numpy<2"),
@@ -64,6 +65,9 @@ _COMPANIONS = (
 
 #: The first Keras whose networks have ``export``. Files of older ones are read by the last ones of Keras 2.
 _FIRST_KERAS = (2, 13)
+
+#: The last Keras that reads all layers of Keras 1, and the TensorFlow of its time whose packages need not be built.
+_KERAS_OF_KERAS_1, _TENSORFLOW_OF_KERAS_1 = "2.1.6", "<1.15"
 
 #: Libraries of pandas and of the standard library do not need packages of their own; these are part of others.
 _PARTS = {"numpy", "_codecs", "copy_reg", "__builtin__", "persistent_id"}
@@ -85,6 +89,9 @@ def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mappi
     if "xgboost" in names:
         names.remove("xgboost")
         names.add(_xgboost_package(versions.get("xgboost", "")))
+    if versions.get("keras") == _KERAS_OF_KERAS_1 and "tensorflow-cpu" in names:
+        names = names - {"tensorflow-cpu"} | {"tensorflow"}
+        versions["tensorflow"] = _TENSORFLOW_OF_KERAS_1
     lines = {_line(name, versions.get(name, versions.get(_unsuffixed(name), ""))) for name in names}
     lines |= {
         companion
@@ -106,8 +113,9 @@ def _line(name: str, version: str) -> str:
 
 def _served_by(name: str, version: str) -> str:
     """Return the version to install: one that reads the files of an older Keras, and exports them."""
-    is_old = name == "keras" and version[:1].isdigit() and as_numbers(version) < _FIRST_KERAS
-    return ">=2.13,<3" if is_old else version
+    if name != "keras" or not version[:1].isdigit() or as_numbers(version) >= _FIRST_KERAS:
+        return version
+    return _KERAS_OF_KERAS_1 if as_numbers(version) < (2,) else ">=2.13,<3"
 
 
 def _xgboost_package(version: str) -> str:

@@ -95,4 +95,7 @@ def test_old_boosters_get_what_was_there_in_their_time() -> None:
     assert {"numpy<1.17", "scipy<1.3"} <= set(requirements(["pickle"], [], {"scikit-learn": "0.18.2"}))
     assert "scikit-learn<1.6" not in pinned
     assert {"keras>=2.13,<3", "numpy<2", "onnx<1.18"} < set(requirements(["keras_h5"], [], {"keras": "2.2.4"}))
+    keras_1 = requirements(["keras_h5"], [], {"keras": "1.2.2"})
+    assert {"keras==2.1.6", "tensorflow<1.15", "h5py<3", "numpy<1.20", "tf2onnx"} < set(keras_1)
+    assert "tensorflow-cpu" not in keras_1
     assert "numpy" in requirements(["keras"], [], {"keras": "3.1.0"})

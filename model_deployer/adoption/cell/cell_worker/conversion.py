@@ -61,7 +61,7 @@ def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     saved = step["path"]
     if step["kind"] != "saved_model":
         saved = str(folder / "saved_model")
-        import_module("keras").models.load_model(step["path"], compile=False).export(saved)
+        _save_keras(import_module("keras").models.load_model(step["path"], compile=False), saved)
     target = folder / "model.onnx"
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", str(target)]
     completed = subprocess.run(
@@ -71,3 +71,13 @@ def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
         lines = completed.stdout.decode(errors="replace").strip().splitlines() or ["no output"]
         raise RuntimeError(lines[-1])
     return target.read_bytes()
+
+
+def _save_keras(model: Any, folder: str) -> None:
+    """Write a network of Keras as a SavedModel; before 2.13 it is in the session of TensorFlow 1."""
+    if hasattr(model, "export"):
+        model.export(folder)
+        return
+    inputs, outputs = ({item.op.name: item for item in items} for items in (model.inputs, model.outputs))
+    session = import_module("keras").backend.get_session()
+    import_module("tensorflow").saved_model.simple_save(session, folder, inputs, outputs)

@@ -209,8 +209,9 @@ def _stacked(parts: "list[Any]") -> Any:
 
 
 def _sizes(shape: Any) -> "list[int]":
-    """Return dimensions as numbers; 0 for one of any size."""
-    return [size if isinstance(size, int) and size > 0 else 0 for size in shape]
+    """Return dimensions as numbers; 0 for one of any size. Those of TensorFlow 1 have their numbers as values."""
+    sizes = [getattr(size, "value", size) for size in shape]
+    return [size if isinstance(size, int) and size > 0 else 0 for size in sizes]
 
 
 def _keras(path: Path, step: "dict[str, Any]") -> Any:
