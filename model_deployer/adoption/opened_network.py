@@ -280,12 +280,15 @@ def _feature(field: SourceField) -> Feature:
 
 def _try_batches(graph: onnx.ModelProto, sample: Arrays) -> None:
     """Check that a graph answers any number of rows, each row as on its own."""
+    rows, sizes = 0, []
     try:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
         (name, *_), run = [value.name for value in session.get_outputs()], Graph(session)
-        sizes = [len(run({field: column[:rows] for field, column in sample.items()})[name]) for rows in BATCHES]
+        for rows in BATCHES:
+            sizes.append(len(run({field: column[:rows] for field, column in sample.items()})[name]))
     except Exception as error:  # onnxruntime has no class of errors of its own for graphs
-        line = str(error).strip().splitlines()[0][:160]
-        raise UnsupportedModel(f"ONNX Runtime does not answer several rows with its graph: {line}") from error
+        line = str(error).strip().splitlines()[0].rpartition("Status Message: ")[2][:160]
+        count = "1 row" if rows == 1 else f"{rows} rows" if rows else "any row"
+        raise UnsupportedModel(f"ONNX Runtime does not answer {count} with its graph: {line}") from error
     if tuple(sizes) != BATCHES:
         raise UnsupportedModel("its graph is fixed to one row: export it with a free first dimension")

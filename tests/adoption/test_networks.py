@@ -107,6 +107,17 @@ def test_lines_about_a_build_in_place_of_a_version(tmp_path: Path) -> None:
     assert yaml.safe_load(draft) == {"name": "net", "adopt": {"source": "m.onnx"}, "data": {"target": "kind"}}
 
 
+def test_constants_that_became_inputs(tmp_path: Path) -> None:
+    """The export of Keras 3 to ONNX writes the mean of a Normalization layer as an input of the network."""
+    graph = linear_graph(3, 3, "Softmax")
+    graph.producer_name = "tf2onnx"
+    name = "sequential/normalization/Sub/y:0"
+    graph.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]))
+    onnx.save(graph, tmp_path / "m.onnx")
+    with pytest.raises(UnreadableSource, match=f"lost the numbers of '{name}', .* as `.keras`"):
+        read_source(tmp_path / "m.onnx", SourceHints())
+
+
 def test_labels_are_renamed(tmp_path: Path) -> None:
     target = (ROWS[:, 0] > 0).astype(int)
     model = to_onnx(LogisticRegression().fit(ROWS, target), ROWS[:1].astype(np.float32), options={"zipmap": False})
@@ -238,7 +249,7 @@ def _one_row_inside() -> onnx.ModelProto:
 REFUSED: dict[str, tuple[onnx.ModelProto, type[Exception], str]] = {
     "two outputs": (_two_outputs(), CheckFailed, "has the outputs y, score, and one of numbers is needed"),
     "four rows": (linear_graph(3, 3, "Softmax", rows=4), UnreadableSource, "'x' has 4 rows at a time"),
-    "one row inside": (_one_row_inside(), CheckFailed, "does not answer several rows with its graph"),
+    "one row inside": (_one_row_inside(), CheckFailed, "does not answer 2 rows with its graph"),
     "any width": (linear_graph(4, 3, "Softmax"), UnreadableSource, "reads 4 columns, but 3 names are stated"),
     "old operators": (linear_graph(3, 3, "Softmax", opset=6), UnreadableSource, "export it with opset 7 or later"),
 }
