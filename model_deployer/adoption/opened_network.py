@@ -135,9 +135,22 @@ def _graph(
         if step.kind == "onnx":
             return read_network(path.read_bytes(), path.parent), None
         keys = {"key": step.key} if step.key else {}
-        return read_network(cell.process.convert(step.kind, path, **sizes, **keys)), None
+        network = read_network(cell.process.convert(step.kind, path, **sizes, **keys))
+        return in_order(network, cell.process.description["names"] or ()), None
     except (CellError, UnsupportedModel) as reason:
         return None, str(reason)
+
+
+def in_order(network: Network, names: Sequence[str]) -> Network:
+    """Return a network with its inputs in the order of its source: tf2onnx may have another one.
+
+    Args:
+        network: The network.
+        names: The inputs of the source; others than those of the network, or none, change nothing.
+    """
+    if sorted(names) != sorted(tensor.name for tensor in network.inputs):
+        return network
+    return replace(network, inputs=tuple(sorted(network.inputs, key=lambda tensor: names.index(tensor.name))))
 
 
 def _sizes(hints: SourceHints) -> dict[str, Any]:

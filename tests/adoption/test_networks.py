@@ -22,7 +22,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.adoption.network.network import read_network
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.opened_network import in_order
 from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
@@ -116,6 +118,15 @@ def test_constants_that_became_inputs(tmp_path: Path) -> None:
     onnx.save(graph, tmp_path / "m.onnx")
     with pytest.raises(UnreadableSource, match=f"lost the numbers of '{name}', .* as `.keras`"):
         read_source(tmp_path / "m.onnx", SourceHints())
+
+
+def test_inputs_are_in_the_order_of_the_source() -> None:
+    """Else the columns of ``adopt.columns`` are those of other inputs; names that differ say nothing of the order."""
+    graph = linear_graph(1, 3, "Softmax")
+    graph.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, ["n", 1]))
+    network = read_network(graph.SerializeToString())
+    assert [tensor.name for tensor in in_order(network, ["other", "x"]).inputs] == ["other", "x"]
+    assert in_order(network, ["serving_other", "serving_x"]) == in_order(network, []) == network
 
 
 def test_labels_are_renamed(tmp_path: Path) -> None:
