@@ -135,9 +135,22 @@ def _graph(
         if step.kind == "onnx":
             return read_network(path.read_bytes(), path.parent), None
         keys = {"key": step.key} if step.key else {}
-        return read_network(cell.process.convert(step.kind, path, **sizes, **keys)), None
+        network = read_network(cell.process.convert(step.kind, path, **sizes, **keys))
+        return in_order(network, cell.process.description["names"] or ()), None
     except (CellError, UnsupportedModel) as reason:
         return None, str(reason)
+
+
+def in_order(network: Network, names: Sequence[str]) -> Network:
+    """Return a network with its inputs in the order of its source: tf2onnx may have another one.
+
+    Args:
+        network: The network.
+        names: The inputs of the source; others than those of the network, or none, change nothing.
+    """
+    if sorted(names) != sorted(tensor.name for tensor in network.inputs):
+        return network
+    return replace(network, inputs=tuple(sorted(network.inputs, key=lambda tensor: names.index(tensor.name))))
 
 
 def _sizes(hints: SourceHints) -> dict[str, Any]:
@@ -280,12 +293,15 @@ def _feature(field: SourceField) -> Feature:
 
 def _try_batches(graph: onnx.ModelProto, sample: Arrays) -> None:
     """Check that a graph answers any number of rows, each row as on its own."""
+    rows, sizes = 0, []
     try:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
         (name, *_), run = [value.name for value in session.get_outputs()], Graph(session)
-        sizes = [len(run({field: column[:rows] for field, column in sample.items()})[name]) for rows in BATCHES]
+        for rows in BATCHES:
+            sizes.append(len(run({field: column[:rows] for field, column in sample.items()})[name]))
     except Exception as error:  # onnxruntime has no class of errors of its own for graphs
-        line = str(error).strip().splitlines()[0][:160]
-        raise UnsupportedModel(f"ONNX Runtime does not answer several rows with its graph: {line}") from error
+        line = str(error).strip().splitlines()[0].rpartition("Status Message: ")[2][:160]
+        count = "1 row" if rows == 1 else f"{rows} rows" if rows else "any row"
+        raise UnsupportedModel(f"ONNX Runtime does not answer {count} with its graph: {line}") from error
     if tuple(sizes) != BATCHES:
         raise UnsupportedModel("its graph is fixed to one row: export it with a free first dimension")

@@ -22,7 +22,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.adoption.network.network import read_network
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.opened_network import in_order
 from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
@@ -105,6 +107,26 @@ def test_lines_about_a_build_in_place_of_a_version(tmp_path: Path) -> None:
     draft = draft_of(read, tmp_path / "m.onnx", tmp_path, **options)
     assert "source: m.onnx  # onnx, stored with producer Cat name: other 1.2.10\n" in draft
     assert yaml.safe_load(draft) == {"name": "net", "adopt": {"source": "m.onnx"}, "data": {"target": "kind"}}
+
+
+def test_constants_that_became_inputs(tmp_path: Path) -> None:
+    """The export of Keras 3 to ONNX writes the mean of a Normalization layer as an input of the network."""
+    graph = linear_graph(3, 3, "Softmax")
+    graph.producer_name = "tf2onnx"
+    name = "sequential/normalization/Sub/y:0"
+    graph.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]))
+    onnx.save(graph, tmp_path / "m.onnx")
+    with pytest.raises(UnreadableSource, match=f"lost the numbers of '{name}', .* as `.keras`"):
+        read_source(tmp_path / "m.onnx", SourceHints())
+
+
+def test_inputs_are_in_the_order_of_the_source() -> None:
+    """Else the columns of ``adopt.columns`` are those of other inputs; names that differ say nothing of the order."""
+    graph = linear_graph(1, 3, "Softmax")
+    graph.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, ["n", 1]))
+    network = read_network(graph.SerializeToString())
+    assert [tensor.name for tensor in in_order(network, ["other", "x"]).inputs] == ["other", "x"]
+    assert in_order(network, ["serving_other", "serving_x"]) == in_order(network, []) == network
 
 
 def test_labels_are_renamed(tmp_path: Path) -> None:
@@ -238,7 +260,7 @@ def _one_row_inside() -> onnx.ModelProto:
 REFUSED: dict[str, tuple[onnx.ModelProto, type[Exception], str]] = {
     "two outputs": (_two_outputs(), CheckFailed, "has the outputs y, score, and one of numbers is needed"),
     "four rows": (linear_graph(3, 3, "Softmax", rows=4), UnreadableSource, "'x' has 4 rows at a time"),
-    "one row inside": (_one_row_inside(), CheckFailed, "does not answer several rows with its graph"),
+    "one row inside": (_one_row_inside(), CheckFailed, "does not answer 2 rows with its graph"),
     "any width": (linear_graph(4, 3, "Softmax"), UnreadableSource, "reads 4 columns, but 3 names are stated"),
     "old operators": (linear_graph(3, 3, "Softmax", opset=6), UnreadableSource, "export it with opset 7 or later"),
 }

@@ -92,6 +92,8 @@ def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mappi
     if versions.get("keras") == _KERAS_OF_KERAS_1 and "tensorflow-cpu" in names:
         names = names - {"tensorflow-cpu"} | {"tensorflow"}
         versions["tensorflow"] = _TENSORFLOW_OF_KERAS_1
+    if "tensorflow-cpu" in names:
+        names = names - {"tensorflow"}  # the same without code for GPUs
     lines = {_line(name, versions.get(name, versions.get(_unsuffixed(name), ""))) for name in names}
     lines |= {
         companion
@@ -112,7 +114,9 @@ def _line(name: str, version: str) -> str:
 
 
 def _served_by(name: str, version: str) -> str:
-    """Return the version to install: one that reads the files of an older Keras, and exports them."""
+    """Return the version to install: one that reads the files of an older Keras or TensorFlow, and exports them."""
+    if name == "tensorflow" and version.startswith("1."):
+        return ">=2.13,<2.16"
     if name != "keras" or not version[:1].isdigit() or as_numbers(version) >= _FIRST_KERAS:
         return version
     return _KERAS_OF_KERAS_1 if as_numbers(version) < (2,) else ">=2.13,<3"

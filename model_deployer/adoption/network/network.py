@@ -124,6 +124,7 @@ def read_network(content: bytes, folder: Path | None = None) -> Network:
         labels = _without_maps(model) or _labels_of_nodes(model) or _labels_of_metadata(model)
         _as_written_today(model)
         joined = _join_columns(model, labels or ())
+        _refuse_lost_constants(model)
         _free_rows(model)
         model.SerializeToString()
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
@@ -234,6 +235,20 @@ def _as_written_today(model: onnx.ModelProto) -> None:
         raise UnsupportedModel(
             f"the graph has operators of version {standard[0].version}: export it with opset {MIN_OPSET} or later"
         )
+
+
+def _refuse_lost_constants(model: onnx.ModelProto) -> None:
+    """Refuse a graph of tf2onnx whose constants became inputs, as the export of Keras 3 does with Normalization."""
+    lost = [item.name for item in model.graph.input if "/" in item.name and not _has_free_rows(item)]
+    if model.producer_name == "tf2onnx" and lost and any(map(_has_free_rows, model.graph.input)):
+        raise UnsupportedModel(
+            f"its export lost the numbers of '{lost[0]}', which are an input now: hand over the network itself, as "
+            f"`.keras` or as a SavedModel"
+        )
+
+
+def _has_free_rows(item: onnx.ValueInfoProto) -> bool:
+    return not all(part.dim_value for part in item.type.tensor_type.shape.dim[:1])
 
 
 def _free_rows(model: onnx.ModelProto) -> None:

@@ -98,4 +98,7 @@ def test_old_boosters_get_what_was_there_in_their_time() -> None:
     keras_1 = requirements(["keras_h5"], [], {"keras": "1.2.2"})
     assert {"keras==2.1.6", "tensorflow<1.15", "h5py<3", "numpy<1.20", "tf2onnx"} < set(keras_1)
     assert "tensorflow-cpu" not in keras_1
+    saved = requirements(["saved_model"], [], {"tensorflow": "1.14.0"})
+    assert {"tensorflow-cpu>=2.13,<2.16", "numpy<2", "onnx<1.18", "tf2onnx"} < set(saved)
+    assert not [line for line in saved if line.startswith(("tensorflow=", "tensorflow>"))]
     assert "numpy" in requirements(["keras"], [], {"keras": "3.1.0"})

@@ -61,7 +61,7 @@ def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     saved = step["path"]
     if step["kind"] != "saved_model":
         saved = str(folder / "saved_model")
-        _save_keras(import_module("keras").models.load_model(step["path"], compile=False), saved)
+        _save_keras(step["path"], saved)
     target = folder / "model.onnx"
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", str(target)]
     completed = subprocess.run(
@@ -73,11 +73,14 @@ def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     return target.read_bytes()
 
 
-def _save_keras(model: Any, folder: str) -> None:
-    """Write a network of Keras as a SavedModel; before 2.13 it is in the session of TensorFlow 1."""
-    if hasattr(model, "export"):
-        model.export(folder)
+def _save_keras(path: str, folder: str) -> None:
+    """Write a network of Keras as a SavedModel; before 2.13 it is in a session of TensorFlow 1."""
+    models = import_module("keras").models
+    if hasattr(models.Model, "export"):
+        models.load_model(path, compile=False).export(folder)
         return
-    inputs, outputs = ({item.op.name: item for item in items} for items in (model.inputs, model.outputs))
-    session = import_module("keras").backend.get_session()
-    import_module("tensorflow").saved_model.simple_save(session, folder, inputs, outputs)
+    tensorflow = import_module("tensorflow")
+    with tensorflow.Graph().as_default(), tensorflow.Session() as session:  # where the names of its inputs are free
+        model = models.load_model(path, compile=False)
+        inputs, outputs = ({item.op.name: item for item in items} for items in (model.inputs, model.outputs))
+        tensorflow.saved_model.simple_save(session, folder, inputs, outputs)

@@ -217,14 +217,16 @@ def _sizes(shape: Any) -> "list[int]":
 def _keras(path: Path, step: "dict[str, Any]") -> Any:
     keras = import_module("keras")
     model = keras.models.load_model(str(path), compile=False)
-    # A type of elements is a text in Keras 3, and an object with a name in Keras 2.
-    inputs = {item.name: _tensor_kind(getattr(item.dtype, "name", item.dtype)) for item in model.inputs}
+    # Names end with ``:0`` in TensorFlow 1. A type of elements is a text in Keras 3, and an object with a name before.
+    names = [item.name.partition(":")[0] for item in model.inputs]
+    kinds = [_tensor_kind(getattr(item.dtype, "name", item.dtype)) for item in model.inputs]
+    shapes = [_sizes(item.shape[1:]) for item in model.inputs]
 
     def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         result = model.predict_on_batch(next(iter(feeds.values())) if len(feeds) == 1 else feeds)
         return {"output": np.asarray(result)} if not isinstance(result, dict) else result
 
-    return models.Tensors("keras", call, inputs, {item.name: _sizes(item.shape[1:]) for item in model.inputs})
+    return models.Tensors("keras", call, dict(zip(names, kinds)), dict(zip(names, shapes)))
 
 
 def _saved_model(path: Path, step: "dict[str, Any]") -> Any:
