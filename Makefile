@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes that take a file at a time, in the order of tests/conftest.py: the long ones first.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-interference bench-protocols bench-training bench-adoption bench-monitoring bench-capture bench-image format docs lock proto clean
+.PHONY: run help lint test test-fast test-wheel test-long test-clients image test-image bench-serving bench-interference bench-protocols bench-training bench-adoption bench-monitoring bench-capture bench-image format docs lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS) ## Train the example if the store has none, build a Bento, serve it on http://localhost:3000
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -53,6 +53,9 @@ test-image: $(INSTALLED) ## Build an image with podman, which it installs on Deb
 
 test-wheel: $(INSTALLED) ## Build the wheel, and run every command from it in an empty environment (5 minutes)
 	$(BIN)/pytest -m wheel tests/acceptance/test_wheel.py
+
+test-long: $(INSTALLED) ## Show once more, longer or larger, what shorter tests show (3 minutes)
+	$(BIN)/pytest -m long
 
 test-clients: $(INSTALLED) ## Have clients of other servers and of generators, which take long to install, ask a server (minutes)
 	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py tests/acceptance/test_openapi_generators.py tests/tracking

@@ -196,6 +196,7 @@ def test_same_data_and_seed_give_the_same_bytes(trained_copy: Workplace) -> None
     assert graphs[0].read_bytes() == graphs[1].read_bytes().replace(b"1.0.1", b"1.0.0")
 
 
+@pytest.mark.long
 def test_interrupted_training_resumes_to_the_same_weights(workplace: Workplace) -> None:
     """Ctrl-C says how to resume; the resumed run ends with the weights of a run that was not interrupted."""
     with workplace.training() as training:

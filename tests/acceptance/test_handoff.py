@@ -247,6 +247,7 @@ def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) 
     assert not left_behind
 
 
+@pytest.mark.long
 def test_the_receiver_can_measure_again(package: Path, tmp_path: Path) -> None:
     """Without options, measure.py starts the server of the package, and changes nothing in it."""
     received = tmp_path / "received"

@@ -281,7 +281,7 @@ print(peak)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", [pytest.param("csv", marks=pytest.mark.long), "parquet"])
 def test_memory_does_not_grow_with_the_table(model: Artifact, tmp_path: Path, suffix: str) -> None:
     """A table that takes 800 MB in memory is predicted in 700 MB."""
     table = pl.concat([offline_tables.frame(offline_tables.rows(500)).drop("id")] * 7_000).with_row_index("id")

@@ -68,7 +68,7 @@ def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: S
     assert not [line for line in lines if line["level"] == "error"]
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_nobody_notices_that_the_runner_is_gone(
     server: Server, with_own_runner: Server, signal_number: signal.Signals
 ) -> None:

@@ -318,14 +318,14 @@ JSON = st.recursive(
 VALUES = st.fixed_dictionaries({}, optional={feature.name: JSON for feature in tiny.FEATURES})
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.one_of(JSON, VALUES, st.fixed_dictionaries({"rows": st.lists(VALUES | JSON, max_size=3)})))
 def test_no_json_is_a_server_error(client: httpx.Client, content: Any) -> None:
     answer = post(client, json.dumps(content).encode())
     assert answer.status_code in {200, 400, 422}
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.binary(max_size=300), st.sampled_from(["application/json", "text/csv", "", "application/problem+json"]))
 def test_no_bytes_are_a_server_error(client: httpx.Client, content: bytes, media_type: str) -> None:
     answer = post(client, content, **{"content-type": media_type})

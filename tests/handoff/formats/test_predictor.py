@@ -169,7 +169,7 @@ def rows_of(contract: Contract) -> st.SearchStrategy[list[Any]]:
 
 
 @pytest.mark.parametrize("name", ["usual", "forms"])
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_rows_are_answered_or_refused_as_by_the_service(
     packages: dict[str, Package], name: str, data: st.DataObject
@@ -186,7 +186,7 @@ A_ROW = {
 
 
 @pytest.mark.parametrize(("name", "row"), [("usual", tiny.ROW), ("forms", A_ROW)])
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_rows_with_few_changes(
     packages: dict[str, Package], name: str, row: dict[str, Any], data: st.DataObject
@@ -218,7 +218,7 @@ TIMES = st.from_regex(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(time=TIMES)
 @example("2013-12-31T23:59:59.9999999")
 @example("9999-12-31T23:59:59.9999999")

@@ -193,7 +193,7 @@ REQUESTS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(REQUESTS, st.integers(min_value=1, max_value=6), st.integers(min_value=0, max_value=6))
 def test_every_request_gets_exactly_its_own_answer(
     requests: list[tuple[int, float | None, int, bool]], batch_rows: int, inline_rows: int

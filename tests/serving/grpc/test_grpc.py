@@ -479,7 +479,7 @@ INPUT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(INPUT, max_size=4), st.lists(st.binary(max_size=20), max_size=4), st.lists(NAMES, max_size=2))
 def test_no_request_is_a_server_error(client: Client, inputs: list[Any], blobs: list[bytes], names: list[str]) -> None:
     outputs = [{"name": name} for name in names]
@@ -488,7 +488,7 @@ def test_no_request_is_a_server_error(client: Client, inputs: list[Any], blobs: 
     assert refusal(call)[0] in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.booleans(), st.integers(0, 700), st.integers(0, 9), st.binary(max_size=8))
 def test_no_damage_is_a_server_error(client: Client, is_raw: bool, offset: int, length: int, damage: bytes) -> None:
     message = client.infer(ROWS[:3], is_raw=is_raw).SerializeToString()

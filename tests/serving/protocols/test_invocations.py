@@ -414,7 +414,7 @@ def _line(row: list[str]) -> bytes:
     return file.getvalue().encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, content_type=st.sampled_from(["application/json", "text/csv", "application/jsonlines", NPY]))
 def test_no_body_makes_it_fail(server: Server, body: bytes, content_type: str) -> None:
     answer = ask(server, body, content_type)

@@ -337,7 +337,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.fixed_dictionaries(

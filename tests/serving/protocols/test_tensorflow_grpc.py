@@ -314,7 +314,7 @@ TENSOR = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([*tiny.ROW, "other", ""]), TENSOR, max_size=4))
 def test_no_request_is_a_server_error(client: Client, inputs: dict[str, Any]) -> None:
     message = client.message("Predict", model_spec={"name": "served"}, inputs=inputs)

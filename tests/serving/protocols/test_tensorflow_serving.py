@@ -164,7 +164,7 @@ def test_a_refusal_names_what_is_wrong_and_no_value(client: httpx.Client) -> Non
     assert "secret" not in answer.text
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.sampled_from(["predict", "classify"]), answers.bodies("instances", "inputs", "examples", "context"))
 def test_no_body_breaks_it(client: httpx.Client, verb: str, body: bytes) -> None:
     assert client.post(f"{MODEL}:{verb}", content=body).status_code in (200, 400, 413, 422)

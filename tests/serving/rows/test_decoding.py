@@ -225,7 +225,7 @@ ODD_ROWS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(ROWS | ODD_ROWS, min_size=1, max_size=4))
 def test_the_fast_and_the_slow_reading_agree(rows: list[dict[str, Any]]) -> None:
     body = json.dumps({"rows": rows}).encode()
@@ -238,7 +238,7 @@ def test_the_fast_and_the_slow_reading_agree(rows: list[dict[str, Any]]) -> None
     assert [list(row) for row in decoded(body)] == [list(row) for row in slow]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(ODD_ROWS)
 def test_schema_accepts_what_the_service_accepts(row: dict[str, Any]) -> None:
     """The published schema accepts whatever the service accepts.
@@ -252,7 +252,7 @@ def test_schema_accepts_what_the_service_accepts(row: dict[str, Any]) -> None:
     assert SCHEMA.is_valid(row)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_answered_with_an_error_of_ours(body: bytes) -> None:
     with pytest.raises(RequestError):

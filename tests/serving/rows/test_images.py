@@ -133,7 +133,7 @@ def test_text_is_base64() -> None:
     assert decode(COLOUR, None)[0] == "not_nullable"
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damaged_files_are_decoded_or_one_problem(data: st.DataObject) -> None:
     content = bytearray(image_content(4, kind=data.draw(st.sampled_from(["PNG", "JPEG"]))))

@@ -88,7 +88,7 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 JSON_VALUES = {feature.name: st.just(tiny.ROW[feature.name]) | ODD for feature in tiny.FEATURES} | {"stranger": ODD}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(tables(JSON_VALUES, set()).filter(bool))
 def test_columns_of_json_are_read_as_rows_are(data: Data) -> None:
     assert as_columns(data) == as_rows(data)
@@ -118,7 +118,7 @@ def text_of(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(tables(ARROW_VALUES, {"distance"}))
 def test_arrow_is_read_as_rows_are(data: Data) -> None:
     frame = pl.DataFrame(data, schema={name: TYPES[name] for name in data})
@@ -252,7 +252,7 @@ def test_columns_without_end_are_refused_before_they_are_read() -> None:
         READER(wide)
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=500)
 @given(st.data())
 def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(stream(pl.DataFrame(VALID)))

@@ -168,6 +168,7 @@ def fitted(path: Path, folder: Path) -> tuple[float, Choice]:
 IGNORED: dict[str, Any] = {"ignore": ["row", "when", "house", "weight"]}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_network_learns_from_rows_beyond_memory(tmp_path: Path) -> None:
     """A network of all rows is better than one of the rows in memory.

@@ -56,7 +56,7 @@ def test_blend_or_least_validation_loss_is_chosen(classes: int | None, tmp_path:
     assert not unknown_keys(choice.tried) | unknown_keys(choice.history)
 
 
-@pytest.mark.parametrize("classes", [None, 2, 3])
+@pytest.mark.parametrize("classes", [None, pytest.param(2, marks=pytest.mark.long), 3])
 def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, tmp_path: Path) -> None:
     trees = chosen(tmp_path / "trees", classes, name="lightgbm").model
     network = chosen(tmp_path / "network", classes, name="tabm").model

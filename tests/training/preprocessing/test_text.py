@@ -42,7 +42,7 @@ def test_a_missing_text_is_told_from_one_without_a_word() -> None:
     assert not np.any([missing[1:], blank[1:], strange[1:]])
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.text()

@@ -68,7 +68,7 @@ def tables(draw: st.DrawFn) -> tuple[Writing, list[list[str]]]:
     return writing, [["city", "remark", "price", "y"], *map(list, rows)]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables())
 def test_any_dialect_is_read_back(tmp_path: Path, table: tuple[Writing, list[list[str]]]) -> None:
     writing, rows = table

@@ -51,6 +51,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_interrupted_fit_of_two_processes_resumes(tmp_path: Path) -> None:
     """An interrupted fit of two processes that is resumed ends with the same weights."""
     model, train, validation, plan = prepared(None, Devices(), epochs=12)
@@ -75,6 +76,7 @@ def assert_alike(expected: Model, actual: Model, *histories: list[dict[str, floa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_torchrun_saves_one_model_and_prints_once(tmp_path: Path) -> None:
     """Processes of torchrun leave one model, and only the first one prints.
 
