@@ -7,6 +7,7 @@ belongs to a server: workers, TLS, gRPC, admission by connection, the GPU runner
 import asyncio
 from typing import Any
 
+from model_deployer.contract import signature
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config.settings import Settings
@@ -31,6 +32,7 @@ class Application:
 
     Raises:
         UsageError: if the settings want what only a server has, or the model is served by its source.
+        ArtifactError: if the settings have a public key, and the model is not signed with its private key.
     """
 
     def __init__(self, artifact: Artifact, settings: Settings, keys: ApiKeys | None = None) -> None:
@@ -73,9 +75,16 @@ class Application:
 def _check(artifact: Artifact, settings: Settings) -> None:
     if artifact.runner:
         raise UsageError(f"{artifact.tag} is served by its source, in a process that a server starts: serve it alone")
-    for name, value in (("shadow", settings.shadow), ("grpc_port", settings.grpc_port)):
-        if value:
+    for name, is_set in (
+        ("engine", settings.engine not in ("auto", "cpu")),
+        ("shadow", settings.shadow),
+        ("grpc_port", settings.grpc_port),
+        ("model_folder", settings.model_folder),
+    ):
+        if is_set:
             raise UsageError(f"serving.{name}: an application that is mounted has none; serve the model alone")
+    if settings.public_key_file:
+        signature.verify(artifact, settings.public_key_file)
 
 
 def _relative(scope: Scope) -> dict[str, Any]:

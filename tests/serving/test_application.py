@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -77,6 +79,8 @@ async def test_keys_are_wanted(tag: str, tmp_path: Path) -> None:
     [
         ({"grpc_port": 3001}, "grpc_port: an application that is mounted has none"),
         ({"shadow": "tiny:1.0.0"}, "shadow: an application that is mounted has none"),
+        ({"engine": "cuda"}, "engine: an application that is mounted has none"),
+        ({"model_folder": "/mnt/models"}, "model_folder: an application that is mounted has none"),
         ({"captrue": "x"}, "captrue: extra inputs are not permitted"),
         ({"threads": -1}, "threads"),
     ],
@@ -84,6 +88,13 @@ async def test_keys_are_wanted(tag: str, tmp_path: Path) -> None:
 def test_settings_that_it_cannot_follow_are_refused(tag: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(md.DeployerError, match=message):
         md.application(tag, **settings)
+
+
+def test_a_model_without_the_wanted_signature_is_refused(tag: str, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    (tmp_path / "key.pub").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(md.DeployerError, match="is not signed"):
+        md.application(tag, public_key_file=tmp_path / "key.pub")
 
 
 async def test_lifespan_of_a_server_starts_and_ends_it(tag: str) -> None:
