@@ -1,6 +1,7 @@
 """What an OCI image says of a part of itself: its media type, size and SHA-256."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def of_bytes(content: bytes, media_type: str) -> Descriptor:
 def of_file(path: Path, media_type: str) -> Descriptor:
     """Return the descriptor of a part that is in a file."""
     return {"mediaType": media_type, "digest": f"sha256:{sha256(path)}", "size": path.stat().st_size}
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    """Return a manifest or configuration as its bytes: equal content in the same order gives equal bytes."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def digest(content: bytes) -> str:

@@ -154,7 +154,7 @@ class ImageRegistry:
         part = descriptor.of_bytes(content, artifact_type)
         self.put_blob(part, content)
         self.put_blob(descriptor.of_bytes(empty, descriptor.EMPTY), empty)
-        manifest = _json(
+        manifest = descriptor.to_json(
             {
                 "schemaVersion": 2,
                 "mediaType": descriptor.MANIFEST,
@@ -195,7 +195,7 @@ class ImageRegistry:
     def _list_referrer(self, subject: Descriptor, referrer: Descriptor) -> None:
         others = [each for each in self._tagged_referrers(subject["digest"]) if each["digest"] != referrer["digest"]]
         index = {"schemaVersion": 2, "mediaType": descriptor.INDEX, "manifests": [*others, referrer]}
-        self.put_manifest(_json(index), descriptor.INDEX, _referrers_tag(subject["digest"]))
+        self.put_manifest(descriptor.to_json(index), descriptor.INDEX, _referrers_tag(subject["digest"]))
 
     def _tagged_referrers(self, subject: str) -> list[Descriptor]:
         content = self.find_manifest(_referrers_tag(subject))
@@ -290,7 +290,3 @@ def _reason(response: httpx.Response) -> str:
         return str(response.json()["errors"][0]["message"])[:200]
     except (ValueError, KeyError, IndexError, TypeError):
         return response.reason_phrase
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

@@ -5,12 +5,10 @@ platform, and these files suit all of them: an index has one manifest for each p
 layer is not compressed, since the bytes that zlib makes differ between its versions.
 """
 
-import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from model_deployer.contract import artifact as files
 from model_deployer.contract import signature
@@ -118,7 +116,7 @@ def _annotations(artifact: Artifact) -> dict[str, str]:
 
 def _config(manifest: Manifest, architecture: str, layer: Descriptor) -> bytes:
     created = manifest.created.isoformat()
-    return _json(
+    return descriptor.to_json(
         {
             "created": created,
             "architecture": architecture,
@@ -131,7 +129,7 @@ def _config(manifest: Manifest, architecture: str, layer: Descriptor) -> bytes:
 
 
 def _manifest(config: bytes, layer: Descriptor, annotations: dict[str, str]) -> bytes:
-    return _json(
+    return descriptor.to_json(
         {
             "schemaVersion": 2,
             "mediaType": descriptor.MANIFEST,
@@ -147,7 +145,9 @@ def _index(manifests: Sequence[bytes], annotations: dict[str, str]) -> bytes:
         descriptor.of_bytes(manifest, descriptor.MANIFEST) | {"platform": {"architecture": architecture, "os": "linux"}}
         for architecture, manifest in zip(_ARCHITECTURES, manifests, strict=True)
     ]
-    return _json({"schemaVersion": 2, "mediaType": descriptor.INDEX, "manifests": listed, "annotations": annotations})
+    return descriptor.to_json(
+        {"schemaVersion": 2, "mediaType": descriptor.INDEX, "manifests": listed, "annotations": annotations}
+    )
 
 
 def read_layer(layer: Path, folder: Path) -> Path:
@@ -173,7 +173,3 @@ def read_layer(layer: Path, folder: Path) -> Path:
     if not (folder / FOLDER).is_dir():
         raise ValueError(f"it has no files in /{FOLDER}")
     return folder / FOLDER
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
 """The settings of a server: the section ``serving`` of configuration.yaml, and environment variables."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -132,13 +132,10 @@ def load(file: Path) -> Settings:
     """
     names = {name: PREFIX + name.upper() for name in Settings.model_fields}
     variables = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
-    try:
-        return Settings.model_validate({**section(file), **variables})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0])
-        source = names[name] if name in variables else f"{file}: serving.{name}"
-        raise UsageError(f"{source}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
+    return _validated(
+        {**section(file), **variables},
+        lambda name: names[name] if name in variables else f"{file}: serving.{name}",
+    )
 
 
 def of_values(values: Mapping[str, Any]) -> Settings:
@@ -147,12 +144,17 @@ def of_values(values: Mapping[str, Any]) -> Settings:
     Raises:
         UsageError: if a setting is unknown or has an invalid value.
     """
+    return _validated(values, lambda name: name)
+
+
+def _validated(values: Mapping[str, Any], source: Callable[[str], str]) -> Settings:
+    """Return the settings; an error says where the value of a setting comes from."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
+        place = source(str(first["loc"][0]))
+        raise UsageError(f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
 
 
 def section(file: Path) -> Mapping[str, Any]:
