@@ -30,7 +30,7 @@ def reference_rows(
     Args:
         features: The features of the model, the most important first: of many, the first ones are kept.
         reference: The distributions.
-        units: The days of the table, or what stands for them.
+        units: The days of the table, or the units in their place.
         seed: The seed of the draw of the rows of a day.
     """
     with_bins = [feature.name for feature in features if _has_bins(feature) and feature.name in reference.features]

@@ -1,4 +1,4 @@
-"""The units of a table: its days, or what stands for them, over its training and its test part."""
+"""The units of a table: its days, or the units in their place, over its training and its test part."""
 
 from collections.abc import Sequence
 

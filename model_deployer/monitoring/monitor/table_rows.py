@@ -89,7 +89,7 @@ def _coded(watched: Watched) -> CodedField:
 
 
 class _Thinned:
-    """Rows that each stand for as many: a row is kept with a probability in proportion to its weight.
+    """Rows of equal weights: a row is kept with a probability in proportion to its weight.
 
     The draw of a day depends on nothing but the day, so that evidence of the past does not change.
     """
