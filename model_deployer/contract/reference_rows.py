@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.reference import Reference
 
-#: The successive days, or the units in their place, that are kept together: they show how far one day differs from others.
+#: The successive days, or the units in their place, that are kept together: they show how far one differs from others.
 WEEK_DAYS = 7
 
 #: The size of the file at most, in bytes; compressed it is about half of that.
