@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -73,10 +74,22 @@ def test_a_model_comes_back_as_it_was(artifact: Artifact, address: str, tmp_path
     assert (back.path / signature.FILE).read_bytes() == (tmp_path / "moved" / signature.FILE).read_bytes()
 
 
-def test_a_second_push_sends_nothing_and_changes_nothing(artifact: Artifact, address: str) -> None:
+def test_a_second_push_sends_no_part_and_changes_nothing(
+    artifact: Artifact, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     first = pushed(artifact, address, key)
+    methods: list[str] = []
+    send = httpx.Client.request
+
+    def counted(client: httpx.Client, method: str, *arguments: Any, **options: Any) -> httpx.Response:
+        methods.append(method)
+        return send(client, method, *arguments, **options)
+
+    monkeypatch.setattr(httpx.Client, "request", counted)
     assert pushed(artifact, address, key) == first
+    assert "HEAD" in methods
+    assert "POST" not in methods  # each upload begins with one
     with ImageRegistry(first) as images:
         assert first.digest
         assert len(list(images.attached(first.digest, image_signature.BUNDLE))) == 1
