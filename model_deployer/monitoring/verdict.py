@@ -343,10 +343,10 @@ def _joint_evidence(observed: Observation) -> Iterator[EvidenceLine]:
         yield EvidenceLine(statistic="combinations of values", figure=figure, text=f"{' '.join(texts)}{over}")
     if separation and separation.auc:
         area = separation.auc
-        usual = f"a week of the table itself: {number(separation.usual, 2)}" if separation.usual is not None else ""
+        usual = f"; a week of the table itself: {number(separation.usual, 2)}" if separation.usual is not None else ""
         names = _listed([f"'{field.name}'" for field in separation.fields])
         by = f", most by {names}" if names else ""
-        text = f"A classifier tells the last week from the table{by}; {usual}."
+        text = f"A classifier tells the last week from the table{by}{usual}."
         figure = f"AUC {number(area.value, 2)} ({_interval_text(area.low, area.high)})"
         yield EvidenceLine(statistic="last week against the table", figure=figure, text=text)
 

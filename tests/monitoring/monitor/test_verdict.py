@@ -14,6 +14,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.number_format import number
 from model_deployer.monitoring.check_triggers import check
 from model_deployer.monitoring.monitor.monitor import MonitorReport
+from model_deployer.monitoring.observation import Interval, Separation
 from model_deployer.monitoring.triggers import triggers
 from model_deployer.monitoring.verdict import Action, Verdict, decide
 from tests.support import parcels
@@ -90,6 +91,18 @@ def test_a_training_is_weighed_against_waiting(parcel_model: Model, tmp_path: Pa
     assert dear.headline.endswith("a training costs more than it saves.")
     assert "as much as 366 days of waiting" in dear.waiting.text
     assert unknown.waiting.text.endswith("state `cost.training` in model.yaml to weigh it against waiting.")
+
+
+@pytest.mark.parametrize(("usual", "end"), [(None, "from the table."), (0.5, "; a week of the table itself: 0.5.")])
+def test_what_the_table_does_not_say_is_left_out(
+    parcel_model: Model, tmp_path: Path, usual: float | None, end: str
+) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World())
+    separation = Separation(reason=None, auc=Interval(value=0.9, low=0.8, high=1.0), usual=usual)
+    observed = parcels.watched(parcel_model, tmp_path).observed.model_copy(update={"separation": separation})
+    texts = [line.text for line in decide("parcels:1.0.0", observed).evidence]
+    (text,) = [text for text in texts if text.startswith("A classifier")]
+    assert text.endswith(end)
 
 
 def _fired(model: Model, report: MonitorReport) -> list[str]:
