@@ -231,10 +231,13 @@ def _separation(separation: Separation) -> Html:
     if separation.auc is None:
         text = f"No classifier compares the last week with the table: {separation.reason}."
         return element("p", text, css_class="soft")
-    usual = f", and the last week of the table itself with {number(separation.usual, 2)}" if separation.usual else ""
+    usual = ""
+    if separation.usual is not None:
+        usual = f", and the last week of the table itself with {number(separation.usual, 2)}"
+    fields = " These fields matter most to it." if separation.fields else ""
     text = (
         f"A classifier tells rows of the last week from rows of the table with an AUC of {_interval(separation.auc)}"
-        f"{usual}; 0.5 means that they are alike. These fields matter most to it."
+        f"{usual}; 0.5 means that they are alike.{fields}"
     )
     rows = [(field.name, number_cell(number(field.drop, 2))) for field in separation.fields]
     return join(
